@@ -1,0 +1,171 @@
+//! The journal's contract: an append-only log of commits, and nothing about how it is kept.
+//!
+//! A journal stores bytes and never looks inside them but for the commit id (through [`crate::codec`]), so what
+//! an auditor hashes is what the writer sent. Every sentence of the trait's documentation has a test in
+//! [`conformance`], and every adapter runs all of them.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod embedded;
+pub mod jetstream;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::ids::{CommitId, Position, RecordId, TenantId};
+
+/// An underlying failure, for the logs; nothing decides by its text.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a commit is about: one record (an order, an offer, a quarantined webhook) of one tenant.
+///
+/// Its commits are totally ordered; two subjects' commits are ordered only within a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub id: RecordId,
+}
+
+impl Subject {
+    /// The partition that holds this subject's commits, of `partitions` in all. The same for ever.
+    pub fn partition(&self, partitions: u16) -> u16 {
+        // FNV-1a over the id: stable, spread, and easy to repeat in any language.
+        let hash = self.id.0.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        (hash % u64::from(partitions.max(1))) as u16
+    }
+}
+
+/// A commit on its way into the journal, encoded once and sent unchanged on every retry.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What it is about.
+    pub subject: Subject,
+    /// Its id, the same on every retry.
+    pub commit_id: CommitId,
+    /// The encoded commit.
+    pub bytes: Bytes,
+}
+
+/// A commit as it stands in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it stands.
+    pub position: Position,
+    /// What it is about.
+    pub subject: Subject,
+    /// Exactly the bytes that were appended.
+    pub bytes: Bytes,
+}
+
+/// How an append ended when it did not end as stored.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Another commit for this subject got there first; this one was not stored. Reload, decide again, retry.
+    #[error("another commit got there first, at {actual}")]
+    Conflict {
+        /// Where the subject's newest commit stood when the conflict was seen.
+        actual: Position,
+    },
+    /// Nobody knows whether the commit was stored. Retry with the same draft and the same expectation.
+    #[error("it is unknown whether the commit was stored")]
+    Unknown(#[source] BoxError),
+    /// The commit was not stored, and would not be stored now.
+    #[error("the journal cannot store the commit")]
+    Unavailable(#[source] BoxError),
+    /// The commit was not stored and never will be: larger than the journal takes.
+    #[error("the commit has {size} bytes; the journal takes {limit}")]
+    TooLarge {
+        /// Size of the draft in bytes.
+        size: usize,
+        /// The journal's limit in bytes.
+        limit: usize,
+    },
+}
+
+/// Why the journal could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The journal cannot be reached or answered with an error. Try again later.
+    #[error("the journal cannot be read")]
+    Unavailable(#[source] BoxError),
+    /// The journal holds something that no Daybook writes. A human has to look.
+    #[error("the journal holds a message that is not Daybook's at {position}: {reason}")]
+    Foreign {
+        /// Where.
+        position: Position,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Why a journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached; try again later.
+    #[error("the journal cannot be reached: {0}")]
+    Unavailable(#[source] BoxError),
+    /// It can be reached, and must not be used: too old a server, other settings, another format. The text
+    /// says what differs and what to do.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Commits of one partition in order, first those stored already, then new ones as they are stored.
+pub type Tail = BoxStream<'static, Result<Stored, ReadError>>;
+
+/// An append-only log of commits.
+///
+/// All of a subject's commits are in one partition. In each partition, sequences are 1, 2, 3, … without a gap,
+/// and a stored commit never changes, moves or disappears.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// How many partitions there are, from 1. Fixed for the life of a journal.
+    fn partitions(&self) -> u16;
+
+    /// Appends a commit if the subject's newest commit is at sequence `expected` (0: the subject has none yet).
+    ///
+    /// - Returns the commit's position only after it is stored as durably as the journal is configured for.
+    /// - Of several appends with one expectation, exactly one is stored; the others end in `Conflict`.
+    /// - Repeating an append that was stored (same draft, same expectation) returns its first position and
+    ///   stores nothing, also when other commits have followed since.
+    /// - Commits of different subjects never conflict.
+    async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError>;
+
+    /// Every commit of the subject in order, including each one whose append returned before this call began.
+    /// Empty when there is none.
+    async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError>;
+
+    /// The commit at a position, if there is one.
+    async fn at(&self, position: Position) -> Result<Option<Stored>, ReadError>;
+
+    /// The newest sequence of a partition, 0 when it is empty.
+    async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError>;
+
+    /// Follows a partition from the commit after sequence `after`: each commit once, in order, without end.
+    ///
+    /// After an `Err` the tail ends; the reader opens a new one after the last commit it has seen.
+    async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError>;
+
+    /// Facts about the journal for people: what it is, where, and how durable.
+    async fn describe(&self) -> Result<Description, ReadError>;
+}
+
+/// What `daybook doctor` shows of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `embedded` or `jetstream`.
+    pub kind: &'static str,
+    /// File path or server address, without credentials.
+    pub location: String,
+    /// Further facts, as label and value, in the order to show them.
+    pub facts: Vec<(String, String)>,
+    /// What an operator should change, in words; empty when all is well.
+    pub warnings: Vec<String>,
+    /// Bytes on disk, where the journal can tell.
+    pub bytes_on_disk: Option<u64>,
+}
