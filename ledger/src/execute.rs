@@ -1,0 +1,468 @@
+//! Load, decide, append: the one way anything gets into the log.
+//!
+//! A decision is made on what the journal holds and is stored only if the journal still holds exactly that, so
+//! rules hold across any number of nodes without a lock. What must stay true: nothing is reported as done before
+//! the journal has stored it, and a retry finds what the first try did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::codec::{self, DecodeError};
+use crate::commit::{Cause, Changes, Commit, Recorded};
+use crate::ids::{CommitId, Position, RecordId, TenantId};
+use crate::journal::{AppendError, BoxError, Draft, Journal, ReadError, Stored, Subject};
+use crate::order::ImpossibleEvent;
+use crate::{offer, order, quarantine};
+
+/// A kind of record that commands can change: pure rules, and its place in a commit.
+pub trait Aggregate: Sized + Clone + Send + Sync + 'static {
+    /// What can be asked.
+    type Command: Send + Sync;
+    /// What can happen.
+    type Event: Send + Sync;
+    /// Why a command is refused.
+    type Rejection: std::error::Error + Send + Sync + 'static;
+
+    /// What `command` makes happen; no events when there is nothing to change.
+    fn decide(state: Option<&Self>, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
+    /// The record after `event`.
+    fn evolve(state: Option<Self>, event: &Self::Event) -> Result<Self, ImpossibleEvent>;
+    /// The events as a commit's changes.
+    fn to_changes(events: Vec<Self::Event>) -> Changes;
+    /// The commit's changes, if they are about this kind of record.
+    fn from_changes(changes: &Changes) -> Option<&[Self::Event]>;
+}
+
+impl Aggregate for order::Order {
+    type Command = order::Command;
+    type Event = order::Event;
+    type Rejection = order::Rejection;
+
+    fn decide(state: Option<&Self>, command: &order::Command) -> Result<Vec<order::Event>, order::Rejection> {
+        order::decide(state, command)
+    }
+
+    fn evolve(state: Option<Self>, event: &order::Event) -> Result<Self, ImpossibleEvent> {
+        order::evolve(state, event)
+    }
+
+    fn to_changes(events: Vec<order::Event>) -> Changes {
+        Changes::Order(events)
+    }
+
+    fn from_changes(changes: &Changes) -> Option<&[order::Event]> {
+        match changes {
+            Changes::Order(events) => Some(events),
+            Changes::Offer(_) | Changes::Quarantine(_) => None,
+        }
+    }
+}
+
+impl Aggregate for offer::Offer {
+    type Command = offer::Command;
+    type Event = offer::Event;
+    type Rejection = std::convert::Infallible;
+
+    fn decide(
+        state: Option<&Self>,
+        command: &offer::Command,
+    ) -> Result<Vec<offer::Event>, std::convert::Infallible> {
+        Ok(offer::decide(state, command))
+    }
+
+    fn evolve(state: Option<Self>, event: &offer::Event) -> Result<Self, ImpossibleEvent> {
+        Ok(offer::evolve(state, event))
+    }
+
+    fn to_changes(events: Vec<offer::Event>) -> Changes {
+        Changes::Offer(events)
+    }
+
+    fn from_changes(changes: &Changes) -> Option<&[offer::Event]> {
+        match changes {
+            Changes::Offer(events) => Some(events),
+            Changes::Order(_) | Changes::Quarantine(_) => None,
+        }
+    }
+}
+
+impl Aggregate for quarantine::Quarantined {
+    type Command = quarantine::Command;
+    type Event = quarantine::Event;
+    type Rejection = quarantine::Rejection;
+
+    fn decide(
+        state: Option<&Self>,
+        command: &quarantine::Command,
+    ) -> Result<Vec<quarantine::Event>, quarantine::Rejection> {
+        quarantine::decide(state, command)
+    }
+
+    fn evolve(state: Option<Self>, event: &quarantine::Event) -> Result<Self, ImpossibleEvent> {
+        quarantine::evolve(state, event)
+            .ok_or_else(|| ImpossibleEvent("a webhook is quarantined once, and closed after that".to_owned()))
+    }
+
+    fn to_changes(events: Vec<quarantine::Event>) -> Changes {
+        Changes::Quarantine(events)
+    }
+
+    fn from_changes(changes: &Changes) -> Option<&[quarantine::Event]> {
+        match changes {
+            Changes::Quarantine(events) => Some(events),
+            Changes::Order(_) | Changes::Offer(_) => None,
+        }
+    }
+}
+
+/// A command on its way to one record.
+#[derive(Debug, Clone)]
+pub struct Request<C> {
+    /// Whose record.
+    pub tenant: TenantId,
+    /// Which record.
+    pub record: RecordId,
+    /// Why.
+    pub cause: Cause,
+    /// What is asked.
+    pub command: C,
+    /// Now.
+    pub at: Timestamp,
+    /// The record most likely does not exist yet: decide without loading, and load only on a conflict.
+    pub is_new: bool,
+}
+
+/// How a request ended well.
+#[derive(Debug, Clone)]
+pub enum Outcome<A> {
+    /// It was stored now.
+    Committed(Done<A>),
+    /// The same cause was stored before; this is what it did then.
+    Repeated(Done<A>),
+    /// There was nothing to change, and nothing was stored.
+    Unchanged(Option<A>),
+}
+
+/// A stored commit and the record as that commit left it, so that a retry can be given the first answer again.
+#[derive(Debug, Clone)]
+pub struct Done<A> {
+    /// The commit with its position.
+    pub recorded: Recorded,
+    /// The record after that commit, whatever came later.
+    pub state: A,
+}
+
+/// How a request ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError<R: std::error::Error + 'static> {
+    /// The rules refuse it; nothing was stored.
+    #[error(transparent)]
+    Rejected(R),
+    /// Its idempotency key was used for another request; nothing was stored.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// It is larger than the journal takes; nothing was stored.
+    #[error("the commit has {size} bytes; the journal takes {limit}")]
+    TooLarge {
+        /// Bytes needed.
+        size: usize,
+        /// Bytes possible.
+        limit: usize,
+    },
+    /// The journal did not store it in time; nothing was stored. Try again later.
+    #[error("the journal is unavailable")]
+    Unavailable(#[source] BoxError),
+    /// The journal never said whether it was stored. Trying again with the same key is safe.
+    #[error("it is unknown whether the commit was stored")]
+    Unknown(#[source] BoxError),
+    /// The log holds something that cannot be. A bug or damage; a person has to look.
+    #[error("the log cannot be folded at {position}: {reason}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A record as its commits leave it.
+#[derive(Debug, Clone)]
+pub struct History<A> {
+    /// Its commits, each with the record after it.
+    pub steps: Vec<Done<A>>,
+}
+
+impl<A> History<A> {
+    /// The record after its last commit.
+    pub fn state(&self) -> Option<&A> {
+        self.steps.last().map(|step| &step.state)
+    }
+
+    /// The sequence of its last commit, 0 when there is none: what the next append expects.
+    pub fn last_sequence(&self) -> u64 {
+        self.steps.last().map_or(0, |step| step.recorded.position.sequence)
+    }
+}
+
+/// Why a record's history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The journal cannot be read now.
+    #[error("the journal is unavailable")]
+    Unavailable(#[source] BoxError),
+    /// The log holds something that cannot be.
+    #[error("the log cannot be folded at {position}: {reason}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl From<ReadError> for LoadError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(source) => LoadError::Unavailable(source),
+            ReadError::Foreign { position, reason } => LoadError::Corrupt { position, reason },
+        }
+    }
+}
+
+impl<R: std::error::Error + 'static> From<LoadError> for ExecuteError<R> {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unavailable(source) => ExecuteError::Unavailable(source),
+            LoadError::Corrupt { position, reason } => ExecuteError::Corrupt { position, reason },
+        }
+    }
+}
+
+/// How long `execute` tries, and how it waits in between.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// After this long a request ends in `Unavailable` or `Unknown`.
+    pub give_up_after: Duration,
+    /// The first wait after a failure; doubled each time, up to a second.
+    pub first_wait: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy { give_up_after: Duration::from_secs(10), first_wait: Duration::from_millis(5) }
+    }
+}
+
+/// The write side: rules in front of a journal.
+#[derive(Clone)]
+pub struct Ledger {
+    journal: Arc<dyn Journal>,
+    retry: RetryPolicy,
+}
+
+impl Ledger {
+    /// A ledger that writes to `journal`.
+    pub fn new(journal: Arc<dyn Journal>, retry: RetryPolicy) -> Self {
+        Ledger { journal, retry }
+    }
+
+    /// The journal it writes to.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// A record's commits, folded one by one.
+    pub async fn history<A: Aggregate>(
+        &self,
+        tenant: &TenantId,
+        record: RecordId,
+    ) -> Result<History<A>, LoadError> {
+        let subject = Subject { tenant: tenant.clone(), id: record };
+        fold(self.journal.load(&subject).await?)
+    }
+
+    /// Makes `request` happen once, however often it is sent and whatever races with it.
+    pub async fn execute<A: Aggregate>(
+        &self,
+        request: Request<A::Command>,
+    ) -> Result<Outcome<A>, ExecuteError<A::Rejection>> {
+        let mut patience = Patience::new(self.retry);
+        let mut history = History { steps: Vec::new() };
+        let mut is_loaded = request.is_new;
+        loop {
+            if !is_loaded {
+                history = self.load_patiently(&request, &mut patience).await?;
+                if let Some(outcome) = done_before(&history, &request.cause)? {
+                    return Ok(outcome);
+                }
+            }
+            let events = A::decide(history.state(), &request.command).map_err(ExecuteError::Rejected)?;
+            if events.is_empty() {
+                return Ok(Outcome::Unchanged(history.steps.pop().map(|step| step.state)));
+            }
+            let expected = history.last_sequence();
+            let before = history.steps.pop().map(|step| step.state);
+            let (commit, state) = prepare(&request, before, events, expected)?;
+            if let Some(position) = self.append_patiently(&commit, expected, &mut patience).await? {
+                return Ok(Outcome::Committed(Done { recorded: Recorded { position, commit }, state }));
+            }
+            // A conflict. What was decided is void: look again, decide again, under a new commit id.
+            patience.after_conflict().await?;
+            is_loaded = false;
+        }
+    }
+
+    async fn load_patiently<A: Aggregate>(
+        &self,
+        request: &Request<A::Command>,
+        patience: &mut Patience,
+    ) -> Result<History<A>, ExecuteError<A::Rejection>> {
+        loop {
+            match self.history(&request.tenant, request.record).await {
+                Ok(history) => return Ok(history),
+                Err(LoadError::Unavailable(source)) => {
+                    patience.after_failure(source).await.map_err(ExecuteError::Unavailable)?;
+                }
+                Err(corrupt @ LoadError::Corrupt { .. }) => return Err(corrupt.into()),
+            }
+        }
+    }
+
+    /// Sends one draft with one expectation until the journal gives a clear answer: its position, or `None`
+    /// for a conflict.
+    async fn append_patiently<R: std::error::Error + 'static>(
+        &self,
+        commit: &Commit,
+        expected: u64,
+        patience: &mut Patience,
+    ) -> Result<Option<Position>, ExecuteError<R>> {
+        let bytes = codec::encode(commit).into();
+        let draft = Draft { subject: commit.subject(), commit_id: commit.id, bytes };
+        let mut in_doubt = false;
+        loop {
+            let source = match self.journal.append(&draft, expected).await {
+                Ok(position) => return Ok(Some(position)),
+                Err(AppendError::Conflict { .. }) => return Ok(None),
+                Err(AppendError::TooLarge { size, limit }) => {
+                    return Err(ExecuteError::TooLarge { size, limit });
+                }
+                Err(AppendError::Unknown(source)) => {
+                    in_doubt = true;
+                    source
+                }
+                Err(AppendError::Unavailable(source)) => source,
+            };
+            let give_up = if in_doubt { ExecuteError::Unknown } else { ExecuteError::Unavailable };
+            patience.after_failure(source).await.map_err(give_up)?;
+        }
+    }
+}
+
+/// Folds a subject's stored commits.
+pub fn fold<A: Aggregate>(commits: Vec<Stored>) -> Result<History<A>, LoadError> {
+    let mut steps: Vec<Done<A>> = Vec::with_capacity(commits.len());
+    for stored in commits {
+        let position = stored.position;
+        let corrupt = |reason: String| LoadError::Corrupt { position, reason };
+        let commit = codec::decode(&stored.bytes).map_err(|DecodeError(reason)| corrupt(reason))?;
+        let Some(events) = A::from_changes(&commit.changes) else {
+            // Another kind of record: to whoever asks for this kind, there is none of this id.
+            return Ok(History { steps: Vec::new() });
+        };
+        let before = steps.last().map(|step| step.state.clone());
+        let state = after_events(before, events).map_err(|ImpossibleEvent(reason)| corrupt(reason))?;
+        steps.push(Done { recorded: Recorded { position, commit }, state });
+    }
+    Ok(History { steps })
+}
+
+fn after_events<A: Aggregate>(before: Option<A>, events: &[A::Event]) -> Result<A, ImpossibleEvent> {
+    let mut state = before;
+    for event in events {
+        state = Some(A::evolve(state, event)?);
+    }
+    state.ok_or_else(|| ImpossibleEvent("a commit without events".to_owned()))
+}
+
+/// The first answer to a cause that was seen before.
+fn done_before<A: Aggregate>(
+    history: &History<A>,
+    cause: &Cause,
+) -> Result<Option<Outcome<A>>, ExecuteError<A::Rejection>> {
+    let before = history.steps.iter().find(|step| step.recorded.commit.cause.is_repeated_by(cause));
+    let Some(step) = before else { return Ok(None) };
+    match (&step.recorded.commit.cause, cause) {
+        (Cause::Command { request_hash: first, .. }, Cause::Command { request_hash: now, .. })
+            if first != now =>
+        {
+            Err(ExecuteError::KeyReused)
+        }
+        _ => Ok(Some(Outcome::Repeated(step.clone()))),
+    }
+}
+
+/// The commit that `events` make, and the record after it. Folding before storing keeps out of the log whatever
+/// could never be folded again.
+fn prepare<A: Aggregate>(
+    request: &Request<A::Command>,
+    before: Option<A>,
+    events: Vec<A::Event>,
+    expected: u64,
+) -> Result<(Commit, A), ExecuteError<A::Rejection>> {
+    let state = after_events(before, &events).map_err(|ImpossibleEvent(reason)| ExecuteError::Corrupt {
+        position: Position { partition: 0, sequence: expected },
+        reason: format!("a decision cannot be folded: {reason}"),
+    })?;
+    let commit = Commit {
+        id: CommitId::random(),
+        tenant: request.tenant.clone(),
+        record: request.record,
+        decided_at: request.at,
+        cause: request.cause.clone(),
+        changes: A::to_changes(events),
+    };
+    Ok((commit, state))
+}
+
+/// The time one request has left, and the pauses in it.
+struct Patience {
+    deadline: Instant,
+    wait: Duration,
+    conflicts: u32,
+}
+
+impl Patience {
+    fn new(policy: RetryPolicy) -> Self {
+        let deadline = Instant::now() + policy.give_up_after;
+        Patience { deadline, wait: policy.first_wait, conflicts: 0 }
+    }
+
+    /// Pauses, or gives the failure back when the time is up.
+    async fn after_failure(&mut self, source: BoxError) -> Result<(), BoxError> {
+        if Instant::now() + self.wait >= self.deadline {
+            return Err(source);
+        }
+        tracing::warn!(error = %source, wait_ms = self.wait.as_millis() as u64, "journal failed; trying again");
+        tokio::time::sleep(jittered(self.wait)).await;
+        self.wait = (self.wait * 2).min(Duration::from_secs(1));
+        Ok(())
+    }
+
+    /// Steps aside for a moment that grows with the crowd. A conflict means that somebody else got on.
+    async fn after_conflict<R: std::error::Error + 'static>(&mut self) -> Result<(), ExecuteError<R>> {
+        if Instant::now() >= self.deadline {
+            return Err(ExecuteError::Unavailable("too many others write to this record".into()));
+        }
+        self.conflicts += 1;
+        tokio::time::sleep(jittered(Duration::from_millis(u64::from(self.conflicts.min(20))))).await;
+        Ok(())
+    }
+}
+
+/// Between nothing and all of `wait`, so that those who failed together do not come back together.
+fn jittered(wait: Duration) -> Duration {
+    Duration::from_micros(fastrand::u64(0..=wait.as_micros() as u64))
+}
