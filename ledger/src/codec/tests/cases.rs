@@ -281,7 +281,16 @@ pub(super) fn cases() -> Vec<Case> {
             event_id: "evt_17".to_owned(),
             body: vec![0x7b, 0xff, 0x00, 0x7d].into(),
         },
-        vec![Event::WebhookNoted { kind: String::new() }],
+        vec![Event::WebhookNoted { kind: "unknown".to_owned() }],
+    );
+    several(
+        "webhook_body_as_received",
+        Cause::Webhook {
+            source: "sandbox".to_owned(),
+            event_id: "evt_18".to_owned(),
+            body: "{\r\n\t\"note\": \"s\u{f6}me \u{1F600}\\u0000\"\u{0}}\n".into(),
+        },
+        vec![Event::WebhookNoted { kind: "payment.updated".to_owned() }],
     );
     several("cause_timer", timer(), vec![Event::OrderExpired]);
     several(
@@ -367,7 +376,7 @@ fn webhook(event_id: &str) -> Cause {
     Cause::Webhook {
         source: "sandbox".to_owned(),
         event_id: event_id.to_owned(),
-        body: format!("{{\"id\": \"{event_id}\",\n \"note\": \"söme \u{1F600}\\u0000\"}}").into(),
+        body: format!("{{\"id\":\"{event_id}\",\"data\":{{\"payment_reference\":\"pay_1\"}}}}").into(),
     }
 }
 
