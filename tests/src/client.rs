@@ -296,7 +296,9 @@ impl Reply {
     #[track_caller]
     pub fn number(&self, pointer: &str) -> i64 {
         let json = self.json();
-        json.pointer(pointer).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number at {pointer} in {json}"))
+        json.pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or_else(|| panic!("no number at {pointer} in {json}"))
     }
 
     /// A header as text.

@@ -27,7 +27,7 @@ pub struct Feed {
 
 impl Feed {
     /// Connects.
-    pub(crate) async fn open(request: RequestBuilder) -> Self {
+    pub async fn open(request: RequestBuilder) -> Self {
         let response = request.header("accept", "text/event-stream").send().await.expect("an answer");
         assert_eq!(response.status(), 200);
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());

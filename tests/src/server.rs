@@ -48,11 +48,11 @@ pub async fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut process = command.spawn().expect("the daybook binary starts");
     let stdout = drain(process.stdout.take().expect("a pipe"));
     let stderr = drain(process.stderr.take().expect("a pipe"));
-    let status = wait(&mut process).await.unwrap_or_else(|| {
+    let Some(status) = wait(&mut process).await else {
         process.kill().expect("a process of ours can be killed");
         let said = stderr.join().unwrap_or_default();
         panic!("`{shown}` did not end within {DEADLINE:?}; it said:\n{}", String::from_utf8_lossy(&said))
-    });
+    };
     let stdout = stdout.join().expect("stdout is read");
     Output { status, stdout, stderr: stderr.join().expect("stderr is read") }
 }

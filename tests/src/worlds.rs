@@ -37,6 +37,18 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// Two API processes on one JetStream.
+    pub fn two_nodes() -> Self {
+        Setup { servers: 2, ..Setup::default() }
+    }
+
+    /// What `daybook serve` runs without a configuration.
+    pub fn demo() -> Self {
+        Setup { demo: true, ..Setup::default() }
+    }
+}
+
 /// Running servers on one log, gone when dropped.
 pub struct World {
     /// The API processes.
@@ -53,11 +65,6 @@ impl World {
     /// One API process with the tenants `acme` and `globex`.
     pub async fn start(kind: Kind) -> Self {
         Self::with(kind, Setup::default()).await
-    }
-
-    /// One API process as `daybook serve` starts without a configuration.
-    pub async fn demo(kind: Kind) -> Self {
-        Self::with(kind, Setup { demo: true, ..Setup::default() }).await
     }
 
     /// What `setup` says.

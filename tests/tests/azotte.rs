@@ -51,7 +51,8 @@ async fn an_offer_is_bought_with_3ds_until_check_out_done(world: World) {
     let again = shop.put(&format!("/v1/offers/{offer}"), &registered).await.expect(200);
     assert_eq!(again.json()["amount"], eur(1_500));
 
-    let reply = call(&shop, Method::POST, "/checkout", Some(&order(&offer, &unique("cor")))).await.expect(202);
+    let reply =
+        call(&shop, Method::POST, "/checkout", Some(&order(&offer, &unique("cor")))).await.expect(202);
     let tracking = reply.text("/trackingNumber");
     assert_eq!(reply.text("/status/messageCode"), "CHECK_OUT_PROCESSING");
     assert_eq!(reply.json()["followUpInstructions"]["canFollowUp"], true);
@@ -110,6 +111,7 @@ async fn an_offer_that_cannot_be_bought_says_why(world: World) {
     assert!(body.contains("OFFER_NOT_PURCHASABLE"), "{body}");
     let body = daybook_tests::eventually("the offer's end", async || refusal(&old).await).await;
     assert!(body.contains("OFFER_EXPIRED"), "{body}");
-    let reply = call(&shop, Method::GET, "/checkout/trk_00000000000000000000000000/status", None).await.expect(404);
+    let reply =
+        call(&shop, Method::GET, "/checkout/trk_00000000000000000000000000/status", None).await.expect(404);
     assert!(reply.body().contains("ORDERED_ITEM_NOT_FOUND"), "{}", reply.body());
 }

@@ -34,13 +34,17 @@ async fn a_checkout_is_paid_with_3ds_and_partly_refunded(world: World) {
     assert_eq!(reply.text("/status"), "processing");
     assert!(reply.text("/tracking_number").starts_with("trk_"));
     let status = shop.status(&order).await;
-    assert_eq!((status.text("/status").as_str(), status.json()["terminal"].as_bool()), ("processing", Some(false)));
+    assert_eq!(
+        (status.text("/status").as_str(), status.json()["terminal"].as_bool()),
+        ("processing", Some(false))
+    );
     assert_eq!(status.header("retry-after"), Some("1"));
     assert_eq!(shop.figure(&order, "balance").await, 0);
 
     let pay = unique("pay");
     let challenge = json!({"url": "https://bank.example/3ds", "id": "3ds-1"});
-    shop.report(&order, "payment.action_required", json!({"payment_reference": pay, "challenge": challenge})).await;
+    shop.report(&order, "payment.action_required", json!({"payment_reference": pay, "challenge": challenge}))
+        .await;
     let status = shop.wait_for(&order, "action_required").await;
     assert_eq!(status.text("/challenge/url"), "https://bank.example/3ds");
 
@@ -74,7 +78,8 @@ async fn a_checkout_is_paid_with_3ds_and_partly_refunded(world: World) {
     assert_eq!((named("balance"), named("available_to_refund")), (7_000, 7_000));
 
     let history = shop.history(&order).await.json();
-    let expected = ["processing", "action_required", "authorized", "captured", "captured", "partially_refunded"];
+    let expected =
+        ["processing", "action_required", "authorized", "captured", "captured", "partially_refunded"];
     assert_eq!(figures(&history, "status"), expected.map(Value::from));
     assert_eq!(figures(&history, "balance"), [0, 0, 0, 10_000, 10_000, 7_000].map(Value::from));
     let causes: Vec<Value> = figures(&history, "cause").iter().map(|cause| cause["type"].clone()).collect();
@@ -105,7 +110,12 @@ async fn a_declined_payment_fails_and_another_attempt_may_succeed(world: World) 
     let shop = world.shop();
     let order = shop.submit(&checkout(2_500)).await;
     let (first, second) = (unique("pay"), unique("pay"));
-    shop.report(&order, "payment.failed", json!({"payment_reference": first, "reason": "insufficient_funds"})).await;
+    shop.report(
+        &order,
+        "payment.failed",
+        json!({"payment_reference": first, "reason": "insufficient_funds"}),
+    )
+    .await;
     let status = shop.wait_for(&order, "failed").await;
     assert_eq!(status.text("/failure_reason"), "insufficient_funds");
     assert_eq!(status.json()["terminal"], true);
@@ -137,7 +147,8 @@ async fn a_manual_order_is_captured_in_parts(world: World) {
     assert_eq!(first.text("/status"), "pending");
     let balance = shop.balance(&order).await;
     assert_eq!((balance.number("/capture_pending"), balance.number("/available_to_capture")), (4_000, 6_000));
-    let settled = json!({"capture_id": first.text("/capture_id"), "amount": eur(4_000), "reference": unique("cap")});
+    let settled =
+        json!({"capture_id": first.text("/capture_id"), "amount": eur(4_000), "reference": unique("cap")});
     shop.report(&order, "payment.captured", settled).await;
     shop.wait_for(&order, "partially_captured").await;
     assert_eq!(shop.figure(&order, "balance").await, 4_000);
@@ -145,7 +156,8 @@ async fn a_manual_order_is_captured_in_parts(world: World) {
     // Without an amount: all that is left.
     let rest = shop.post(&captures, &json!({})).await.expect(202);
     assert_eq!(rest.json()["amount"], eur(6_000));
-    let settled = json!({"capture_id": rest.text("/capture_id"), "amount": eur(6_000), "reference": unique("cap")});
+    let settled =
+        json!({"capture_id": rest.text("/capture_id"), "amount": eur(6_000), "reference": unique("cap")});
     shop.report(&order, "payment.captured", settled).await;
     shop.wait_for(&order, "captured").await;
     assert_eq!(shop.figure(&order, "balance").await, 10_000);
@@ -266,16 +278,21 @@ async fn a_chargeback_takes_the_money_until_it_is_won(world: World) {
     assert_eq!(shop.figure(&order, "balance").await, 0);
     shop.post(&format!("/v1/orders/{order}/refunds"), &json!({})).await.problem(409, "nothing_to_refund");
     shop.report(&order, "chargeback.won", dispute).await;
-    eventually("the money back", async || (shop.figure(&order, "balance").await == 8_000).then_some(())).await;
+    eventually("the money back", async || (shop.figure(&order, "balance").await == 8_000).then_some(()))
+        .await;
 }
 
 async fn a_webhook_that_comes_before_its_order_is_applied_when_the_order_appears(world: World) {
     let shop = world.shop();
     let (body, event) = (checkout(1_300), unique("evt"));
-    let data = json!({"merchant_reference": body["merchant_reference"], "amount": eur(1_300), "reference": "cap-q"});
+    let data =
+        json!({"merchant_reference": body["merchant_reference"], "amount": eur(1_300), "reference": "cap-q"});
     let webhook = json!({"type": "payment.captured", "timestamp": "2026-11-20T10:00:01.000Z", "data": data});
     let reply = shop.webhook(&event, &webhook).await.expect(202);
-    assert_eq!((reply.text("/result").as_str(), reply.text("/reason").as_str()), ("quarantined", "unknown_order"));
+    assert_eq!(
+        (reply.text("/result").as_str(), reply.text("/reason").as_str()),
+        ("quarantined", "unknown_order")
+    );
 
     let held = eventually("the webhook in quarantine", async || {
         let list = shop.get("/v1/quarantine").await.expect(200).json();
@@ -304,7 +321,8 @@ async fn a_webhook_in_another_currency_is_quarantined_and_changes_nothing(world:
     let shop = world.shop();
     let order = shop.submit(&checkout(600)).await;
     let amount = json!({"value": 600, "currency": "USD"});
-    let reply = shop.webhook(&unique("evt"), &about(&order, "payment.captured", json!({"amount": amount}))).await;
+    let reply =
+        shop.webhook(&unique("evt"), &about(&order, "payment.captured", json!({"amount": amount}))).await;
     let reply = reply.expect(202);
     assert_eq!((reply.text("/result").as_str(), reply.text("/reason").as_str()), ("quarantined", "refused"));
     assert_eq!(shop.status(&order).await.text("/status"), "processing");
