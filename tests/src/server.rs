@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::DEADLINE;
 
+/// How long a command may take that works through a whole log.
+const COMMAND: Duration = Duration::from_secs(600);
 /// How often to ask whether the server is ready.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -48,10 +50,10 @@ pub async fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut process = command.spawn().expect("the daybook binary starts");
     let stdout = drain(process.stdout.take().expect("a pipe"));
     let stderr = drain(process.stderr.take().expect("a pipe"));
-    let Some(status) = wait(&mut process).await else {
+    let Some(status) = wait(&mut process, COMMAND).await else {
         process.kill().expect("a process of ours can be killed");
         let said = stderr.join().unwrap_or_default();
-        panic!("`{shown}` did not end within {DEADLINE:?}; it said:\n{}", String::from_utf8_lossy(&said))
+        panic!("`{shown}` did not end within {COMMAND:?}; it said:\n{}", String::from_utf8_lossy(&said))
     };
     let stdout = stdout.join().expect("stdout is read");
     Output { status, stdout, stderr: stderr.join().expect("stderr is read") }
@@ -66,8 +68,8 @@ fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-async fn wait(process: &mut Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + DEADLINE;
+async fn wait(process: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Some(status) = process.try_wait().expect("a process of ours can be asked") {
             return Some(status);
@@ -166,7 +168,7 @@ impl Server {
     /// Waits until a server that was asked to stop has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("the server runs");
-        match wait(&mut process).await {
+        match wait(&mut process, DEADLINE).await {
             Some(status) => status,
             None => {
                 process.kill().expect("a process of ours can be killed");

@@ -100,14 +100,21 @@ fn the_core_is_pure() {
     assert!(found.is_empty(), "the order's rules take what they need as arguments:\n{}", found.join("\n"));
 }
 
-/// What `cargo metadata` says of this workspace, without asking anybody.
+/// What `cargo metadata` says of this workspace on this platform, without asking anybody.
 fn metadata() -> Value {
+    let version = output(Command::new("rustc").arg("-vV"));
+    let version = String::from_utf8(version).expect("text");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.args(["metadata", "--format-version=1", "--locked", "--offline"]).current_dir(root());
-    let output = command.output().expect("cargo runs");
+    command.args(["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform", host]);
+    serde_json::from_slice(&output(command.current_dir(root()))).expect("JSON")
+}
+
+fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().expect("the command runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    output.stdout
 }
 
 fn packages(metadata: &Value) -> &[Value] {
