@@ -1,1 +1,701 @@
-//! embedded
+//! The embedded journal: one SQLite file, one writer, any number of readers.
+//!
+//! What must stay true:
+//! - Only the writer thread writes. It stores every append that waits in one transaction, so the price of making
+//!   commits durable (`synchronous=FULL`) is shared by all who wait for it; when nobody waits, nobody is held up.
+//! - The file alone upholds the contract: dense sequences, one commit per expectation, no change and no removal
+//!   are constraints and triggers of its schema, and hold for any other program that opens it as well.
+//! - An auditor needs `sqlite3` and nothing of ours: ids and commits are stored as text.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::{
+    AppendError, BoxError, Description, Draft, Journal, OpenError, ReadError, Stored, Subject, Tail,
+};
+use crate::ids::Position;
+
+/// `PRAGMA application_id` of every Daybook journal: "Dayb".
+const APPLICATION_ID: i32 = 0x4461_7962;
+/// `PRAGMA user_version`: the only format there has been so far.
+const FORMAT: i32 = 1;
+/// The one partition of an embedded journal.
+const PARTITION: u16 = 0;
+/// Most appends that share a transaction: enough to hide the cost of a flush, few enough to keep latency flat.
+const BATCH: usize = 1000;
+/// Appends that may wait for the writer; the next one waits for room.
+const QUEUE: usize = 1024;
+/// Connections that read at the same time.
+const READERS: usize = 4;
+/// A tail reads this many commits at a time, or this many bytes, whichever comes first.
+const TAIL_ROWS: usize = 1024;
+const TAIL_BYTES: usize = 4 * 1024 * 1024;
+/// How often a tail looks at a file that another process writes.
+const POLL: Duration = Duration::from_millis(100);
+/// How long to wait for a lock that somebody with a `sqlite3` prompt holds.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The format, with its comments: `.schema` shows them to whoever opens the file.
+///
+/// A subject's commits form a chain through `previous`, so the unique constraint is at once the optimistic
+/// concurrency, the index that finds a subject's commits in order, and the one that finds a retried append.
+const SCHEMA: &str = "
+CREATE TABLE commits (
+    -- Daybook, an append-only ledger of orders: one row is one commit, and no row ever changes or disappears.
+    sequence INTEGER PRIMARY KEY CHECK (sequence > 0), -- 1, 2, 3, ... without a gap
+    tenant   TEXT    NOT NULL,                         -- whose order it is
+    id       TEXT    NOT NULL,                         -- the order's id
+    previous INTEGER NOT NULL CHECK (previous >= 0 AND previous < sequence), -- the order's commit before; 0: none
+    bytes    ANY     NOT NULL,                         -- the commit, exactly as it was written: JSON
+    UNIQUE (tenant, id, previous)
+) STRICT;
+CREATE TRIGGER commits_have_no_gap BEFORE INSERT ON commits
+WHEN NEW.sequence IS NOT (SELECT coalesce(max(sequence), 0) + 1 FROM commits)
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only: the next sequence is the newest and one'); END;
+CREATE TRIGGER commits_never_change BEFORE UPDATE ON commits
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a commit never changes'); END;
+CREATE TRIGGER commits_never_disappear BEFORE DELETE ON commits
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a commit never disappears'); END;
+";
+
+/// What can be chosen about an embedded journal.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// The largest commit taken, in bytes. The default is what a NATS server with default settings takes as
+    /// well, so that every ledger can be copied to one.
+    pub max_commit_bytes: usize,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        EmbeddedOptions { max_commit_bytes: 1023 * 1024 }
+    }
+}
+
+/// A journal in one SQLite file.
+#[derive(Debug)]
+pub struct EmbeddedJournal {
+    path: PathBuf,
+    options: EmbeddedOptions,
+    readers: Arc<Readers>,
+    /// None when the file was opened for reading only.
+    writer: Option<Writer>,
+}
+
+impl EmbeddedJournal {
+    /// Opens the journal at `path`, creating the file and its directory when missing.
+    ///
+    /// Only one process may have it open for writing: a file lock at `<path>.lock` sees to that.
+    pub async fn open(path: impl Into<PathBuf>, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let path = path.into();
+        blocking(move || Self::open_blocking(&path, options, |_| Ok(())))
+            .await
+            .map_err(OpenError::Unavailable)?
+    }
+
+    /// Opens an existing journal to read it, also while another process writes it. Appends are `Unavailable`.
+    pub async fn open_read_only(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let path = path.into();
+        blocking(move || Self::open_read_only_blocking(path)).await.map_err(OpenError::Unavailable)?
+    }
+
+    /// `tune` sees the writing connection before it is used; tests limit the size of the file with it.
+    fn open_blocking(
+        path: &Path,
+        options: EmbeddedOptions,
+        tune: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, OpenError> {
+        let path = resolve(path).map_err(|e| OpenError::Unavailable(e.into()))?;
+        let lock = lock(&path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = connect(&path, flags).map_err(|e| refusal(&path, e))?;
+        prepare(&connection, &path)?;
+        tune(&connection).map_err(|e| refusal(&path, e))?;
+        let newest = newest(&connection).map_err(|e| refusal(&path, e))?;
+
+        let (requests, waiting) = mpsc::channel(QUEUE);
+        let (sender, newest) = watch::channel(newest);
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || {
+                // Declared first, dropped last: the next writer comes in after this one's connection is closed.
+                let _lock = lock;
+                write(connection, waiting, &sender);
+            })
+            .map_err(|e| OpenError::Unavailable(e.into()))?;
+        let writer = Writer { requests: Some(requests), newest, thread: Some(thread) };
+        Ok(EmbeddedJournal { readers: Readers::new(&path), path, options, writer: Some(writer) })
+    }
+
+    fn open_read_only_blocking(path: PathBuf) -> Result<Self, OpenError> {
+        if !path.is_file() {
+            let shown = path.display();
+            return Err(OpenError::Refused(format!("there is no journal at {shown}: check the path")));
+        }
+        let readers = Readers::new(&path);
+        let connection = readers.connect().map_err(|e| refusal(&path, e))?;
+        check_format(&connection, &path)?;
+        readers.keep(connection);
+        Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, writer: None })
+    }
+}
+
+#[async_trait]
+impl Journal for EmbeddedJournal {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError> {
+        let Some(requests) = self.writer.as_ref().and_then(|w| w.requests.as_ref()) else {
+            return Err(AppendError::Unavailable("the journal was opened for reading only".into()));
+        };
+        let (size, limit) = (draft.bytes.len(), self.options.max_commit_bytes);
+        if size > limit {
+            return Err(AppendError::TooLarge { size, limit });
+        }
+        let (reply, outcome) = oneshot::channel();
+        // Past what SQLite counts to there is no commit: such an expectation is as wrong clipped as it was.
+        let expected = expected.min(i64::MAX as u64);
+        let request = Append { draft: draft.clone(), expected, reply };
+        requests
+            .send(request)
+            .await
+            .map_err(|_| AppendError::Unavailable("the writer has stopped".into()))?;
+        outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the writer stopped meanwhile".into())))
+    }
+
+    async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
+        let subject = subject.clone();
+        self.readers.read(move |connection| load(connection, &subject)).await
+    }
+
+    async fn at(&self, position: Position) -> Result<Option<Stored>, ReadError> {
+        let exists = position.partition == PARTITION && (1..=i64::MAX as u64).contains(&position.sequence);
+        if !exists {
+            return Ok(None);
+        }
+        let after = position.sequence - 1;
+        let rows = self.readers.read(move |connection| page(connection, after, 1)).await?;
+        Ok(rows.into_iter().find(|stored| stored.position == position))
+    }
+
+    async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
+        check_partition(partition)?;
+        match &self.writer {
+            Some(writer) => Ok(*writer.newest.borrow()),
+            None => self.readers.read(|connection| newest(connection).map_err(unavailable)).await,
+        }
+    }
+
+    async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
+        check_partition(partition)?;
+        let wake = self.writer.as_ref().map(|writer| writer.newest.clone());
+        let tail = Follow { readers: Arc::clone(&self.readers), wake, after, read: VecDeque::new() };
+        Ok(Box::pin(stream::try_unfold(tail, |mut tail| async move {
+            let stored = tail.next().await?;
+            Ok(Some((stored, tail)))
+        })))
+    }
+
+    async fn describe(&self) -> Result<Description, ReadError> {
+        let newest = self.last_sequence(PARTITION).await?;
+        let mode: String = self
+            .readers
+            .read(|connection| {
+                connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(unavailable)
+            })
+            .await?;
+        let access = if self.writer.is_some() { "reading and writing" } else { "reading only" };
+        let size = |suffix: &str| fs::metadata(beside(&self.path, suffix)).map_or(0, |file| file.len());
+        let facts = [
+            ("engine", format!("SQLite {}", rusqlite::version())),
+            ("format", FORMAT.to_string()),
+            ("opened for", access.to_owned()),
+            (
+                "durability",
+                format!("journal_mode={mode}, synchronous=FULL: flushed before it is acknowledged"),
+            ),
+            ("partitions", "1".to_owned()),
+            ("commits", newest.to_string()),
+            ("largest commit", format!("{} bytes", self.options.max_commit_bytes)),
+        ];
+        Ok(Description {
+            kind: "embedded",
+            location: self.path.display().to_string(),
+            facts: facts.map(|(label, value)| (label.to_owned(), value)).into(),
+            warnings: Vec::new(),
+            bytes_on_disk: Some(size("") + size("-wal")),
+        })
+    }
+}
+
+// Opening ---------------------------------------------------------------------------------------------------
+
+/// The path with symbolic links followed, so that one file has one lock; its directory is created.
+fn resolve(path: &Path) -> std::io::Result<PathBuf> {
+    if path.exists() {
+        return fs::canonicalize(path);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)?;
+    let name = path.file_name().ok_or_else(|| std::io::Error::other("the path names no file"))?;
+    Ok(fs::canonicalize(parent)?.join(name))
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let lock_path = beside(path, ".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|e| OpenError::Unavailable(format!("{}: {e}", lock_path.display()).into()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Refused(format!(
+            "another process writes the journal {}: stop it, or choose another file (readers need no lock)",
+            path.display()
+        ))),
+        Err(TryLockError::Error(e)) => {
+            Err(OpenError::Unavailable(format!("{} cannot be locked: {e}", lock_path.display()).into()))
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// Makes a new file a journal, or makes sure that an old one is.
+fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite = |e| refusal(path, e);
+    if is_new(connection).map_err(sqlite)? {
+        let mode: String = connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+            .map_err(sqlite)?;
+        if mode != "wal" {
+            return Err(OpenError::Refused(format!(
+                "{} is on a file system without shared memory (a network share?): use a local disk",
+                path.display()
+            )));
+        }
+        // One transaction: a crash leaves an empty file or a journal, nothing between.
+        let create = format!(
+            "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
+        );
+        connection.execute_batch(&create).map_err(sqlite)?;
+    }
+    check_format(connection, path)
+}
+
+/// An empty database: never written, or cut off by a crash before its schema was.
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(objects == 0 && identity(connection)? == (0, 0))
+}
+
+fn identity(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+    Ok((
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
+        connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+    ))
+}
+
+fn check_format(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let shown = path.display();
+    match identity(connection).map_err(|e| refusal(path, e))? {
+        (APPLICATION_ID, FORMAT) => Ok(()),
+        (APPLICATION_ID, other) => Err(OpenError::Refused(format!(
+            "{shown} has format {other}, this Daybook knows format {FORMAT}: open it with the version that wrote it"
+        ))),
+        (_, _) => Err(OpenError::Refused(format!(
+            "{shown} is a SQLite file but not a journal of Daybook's: choose another path"
+        ))),
+    }
+}
+
+/// Tells a file that is not SQLite's from one that cannot be opened just now.
+fn refusal(path: &Path, error: rusqlite::Error) -> OpenError {
+    let shown = path.display();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            OpenError::Refused(format!("{shown} is not a journal of Daybook's: choose another path"))
+        }
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Refused(format!(
+            "{shown} is damaged ({error}): restore it from a backup; `sqlite3 {shown} .recover` shows what is left"
+        )),
+        Some(_) | None => OpenError::Unavailable(format!("{shown}: {error}").into()),
+    }
+}
+
+// Writing ---------------------------------------------------------------------------------------------------
+
+#[derive(Debug)]
+struct Writer {
+    /// None only while dropping.
+    requests: Option<mpsc::Sender<Append>>,
+    newest: watch::Receiver<u64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    /// Waits for the last commit, so that whoever opens the file next finds it unlocked.
+    fn drop(&mut self) {
+        self.requests = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's writer panicked");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Append {
+    draft: Draft,
+    expected: u64,
+    reply: oneshot::Sender<Result<Position, AppendError>>,
+}
+
+/// How one append of a stored batch ended, as sequences.
+enum Outcome {
+    Stored(u64),
+    Conflict { actual: u64 },
+}
+
+enum BatchError {
+    /// Nothing of the batch was stored.
+    RolledBack(rusqlite::Error),
+    /// `COMMIT` failed: its last page may have reached the disk, and would count after a crash.
+    InDoubt(rusqlite::Error),
+}
+
+fn write(mut connection: Connection, mut waiting: mpsc::Receiver<Append>, newest: &watch::Sender<u64>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while waiting.blocking_recv_many(&mut batch, BATCH) > 0 {
+        match store(&mut connection, &batch) {
+            Ok((last, outcomes)) => {
+                newest.send_replace(last);
+                for (append, outcome) in batch.drain(..).zip(outcomes) {
+                    append.answer(match outcome {
+                        Outcome::Stored(sequence) => Ok(position(sequence)),
+                        Outcome::Conflict { actual } => {
+                            Err(AppendError::Conflict { actual: position(actual) })
+                        }
+                    });
+                }
+            }
+            Err(BatchError::RolledBack(error)) => {
+                tracing::error!(%error, appends = batch.len(), "the journal stored none of a batch");
+                let error = Arc::new(error);
+                for append in batch.drain(..) {
+                    append.answer(Err(AppendError::Unavailable(Box::new(Arc::clone(&error)))));
+                }
+            }
+            Err(BatchError::InDoubt(error)) => {
+                tracing::error!(%error, appends = batch.len(), "it is unknown whether the journal stored a batch");
+                let error = Arc::new(error);
+                for append in batch.drain(..) {
+                    append.answer(Err(AppendError::Unknown(Box::new(Arc::clone(&error)))));
+                }
+            }
+        }
+    }
+}
+
+impl Append {
+    fn answer(self, outcome: Result<Position, AppendError>) {
+        if self.reply.send(outcome).is_err() {
+            tracing::debug!("nobody waits for this append any more");
+        }
+    }
+}
+
+/// Stores a batch in one transaction; returns the newest sequence and each append's outcome.
+fn store(connection: &mut Connection, batch: &[Append]) -> Result<(u64, Vec<Outcome>), BatchError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(BatchError::RolledBack)?;
+    // Dropping the transaction on the way out rolls it back.
+    let mut last = newest(&transaction).map_err(BatchError::RolledBack)?;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for append in batch {
+        let outcome = store_one(&transaction, append, last + 1).map_err(BatchError::RolledBack)?;
+        if let Outcome::Stored(sequence) = outcome {
+            last = last.max(sequence);
+        }
+        outcomes.push(outcome);
+    }
+    transaction.commit().map_err(BatchError::InDoubt)?;
+    Ok((last, outcomes))
+}
+
+fn store_one(connection: &Connection, append: &Append, next: u64) -> rusqlite::Result<Outcome> {
+    let Append { draft, expected, reply: _ } = append;
+    let tenant = draft.subject.tenant.as_str();
+    let id = draft.subject.id.to_string();
+    // A chain's links come in the order of its sequences, so the last link is the newest commit.
+    let actual: u64 = connection
+        .prepare_cached(
+            "SELECT sequence FROM commits WHERE tenant = ?1 AND id = ?2 ORDER BY previous DESC LIMIT 1",
+        )?
+        .query_row((tenant, &id), |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    if actual == *expected {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO commits (sequence, tenant, id, previous, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        match std::str::from_utf8(&draft.bytes) {
+            // Text, for `sqlite3` to show. Anything else has to come back unchanged as well.
+            Ok(text) if !text.contains('\0') => insert.execute((next, tenant, &id, expected, text))?,
+            Ok(_) | Err(_) => insert.execute((next, tenant, &id, expected, draft.bytes.as_ref()))?,
+        };
+        return Ok(Outcome::Stored(next));
+    }
+    let follower = connection
+        .prepare_cached(
+            "SELECT sequence, bytes FROM commits WHERE tenant = ?1 AND id = ?2 AND previous = ?3",
+        )?
+        .query_row((tenant, &id, expected), |row| {
+            let stored: u64 = row.get(0)?;
+            Ok(bytes(row.get_ref(1)?).is_some_and(|bytes| draft.is(bytes)).then_some(stored))
+        })
+        .optional()?;
+    Ok(match follower.flatten() {
+        Some(sequence) => Outcome::Stored(sequence),
+        None => Outcome::Conflict { actual },
+    })
+}
+
+// Reading ---------------------------------------------------------------------------------------------------
+
+/// A few connections that only read, opened when first needed.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl Readers {
+    fn new(path: &Path) -> Arc<Self> {
+        Arc::new(Readers {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            permits: Semaphore::new(READERS),
+        })
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    fn keep(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let _permit = self.permits.acquire().await.map_err(unavailable)?;
+        let readers = Arc::clone(self);
+        blocking(move || {
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => readers.connect().map_err(unavailable)?,
+            };
+            let answer = query(&connection);
+            readers.keep(connection);
+            answer
+        })
+        .await
+        .map_err(ReadError::Unavailable)?
+    }
+}
+
+fn newest(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(sequence), 0) FROM commits")?
+        .query_row([], |row| row.get(0))
+}
+
+fn load(connection: &Connection, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT sequence, tenant, id, bytes FROM commits WHERE tenant = ?1 AND id = ?2 ORDER BY previous",
+        )
+        .map_err(unavailable)?;
+    let mut rows = statement.query((subject.tenant.as_str(), subject.id.to_string())).map_err(unavailable)?;
+    let mut commits = Vec::new();
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        commits.push(stored(row)?);
+    }
+    Ok(commits)
+}
+
+/// Commits after a sequence, as many as a tail reads at a time.
+fn page(connection: &Connection, after: u64, limit: usize) -> Result<VecDeque<Stored>, ReadError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT sequence, tenant, id, bytes FROM commits WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+        )
+        .map_err(unavailable)?;
+    let mut rows = statement.query((after, limit)).map_err(unavailable)?;
+    let mut commits = VecDeque::new();
+    let mut size = 0;
+    while size < TAIL_BYTES
+        && let Some(row) = rows.next().map_err(unavailable)?
+    {
+        let stored = stored(row)?;
+        size += stored.bytes.len();
+        commits.push_back(stored);
+    }
+    Ok(commits)
+}
+
+fn stored(row: &Row<'_>) -> Result<Stored, ReadError> {
+    let position = position(row.get(0).map_err(unavailable)?);
+    let foreign = |reason: String| ReadError::Foreign { position, reason };
+    let text = |column| row.get::<_, String>(column).map_err(|e| foreign(e.to_string()));
+    let subject = Subject {
+        tenant: text(1)?.parse().map_err(|e: crate::ids::InvalidId| foreign(e.to_string()))?,
+        id: text(2)?.parse().map_err(|e: crate::ids::InvalidId| foreign(e.to_string()))?,
+    };
+    let commit = bytes(row.get_ref(3).map_err(unavailable)?)
+        .ok_or_else(|| foreign("the commit is neither text nor a blob".to_owned()))?;
+    Ok(Stored { position, subject, bytes: Bytes::copy_from_slice(commit) })
+}
+
+fn bytes(value: ValueRef<'_>) -> Option<&[u8]> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
+    }
+}
+
+/// A tail: what it has read ahead, and how it learns that there is more.
+struct Follow {
+    readers: Arc<Readers>,
+    /// The newest sequence, where the writer is in this process; otherwise the file is polled.
+    wake: Option<watch::Receiver<u64>>,
+    after: u64,
+    read: VecDeque<Stored>,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Result<Stored, ReadError> {
+        loop {
+            if let Some(stored) = self.read.pop_front() {
+                self.after += 1;
+                if stored.position.sequence != self.after {
+                    let reason = format!("sequence {} is missing before it", self.after);
+                    return Err(ReadError::Foreign { position: stored.position, reason });
+                }
+                return Ok(stored);
+            }
+            let after = self.after;
+            if let Some(newest) = &mut self.wake {
+                newest.wait_for(|&newest| newest > after).await.map_err(unavailable)?;
+            }
+            self.read = self.readers.read(move |connection| page(connection, after, TAIL_ROWS)).await?;
+            if self.read.is_empty() {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+}
+
+fn position(sequence: u64) -> Position {
+    Position { partition: PARTITION, sequence }
+}
+
+fn check_partition(partition: u16) -> Result<(), ReadError> {
+    match partition {
+        PARTITION => Ok(()),
+        other => Err(ReadError::Unavailable(format!("there is no partition {other}").into())),
+    }
+}
+
+fn unavailable(error: impl Into<BoxError>) -> ReadError {
+    ReadError::Unavailable(error.into())
+}
+
+/// Runs what waits for a disk where waiting is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BoxError> {
+    tokio::task::spawn_blocking(work).await.map_err(BoxError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::conformance::{append_chain, draft, subject};
+
+    fn open_tuned(directory: &Path, sql: &'static str) -> EmbeddedJournal {
+        let path = directory.join("journal.db");
+        EmbeddedJournal::open_blocking(&path, EmbeddedOptions::default(), |connection| {
+            connection.execute_batch(sql)
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stores_nothing_and_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open_tuned(directory.path(), "PRAGMA max_page_count = 16");
+        let stored = append_chain(&journal, &subject(), 3).await;
+        let mut large = draft(&subject());
+        large.bytes = vec![b' '; 100 * 1024].into();
+        let refused = journal.append(&large, 0).await;
+        assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+        assert_eq!(journal.load(&large.subject).await.unwrap(), []);
+        // What still fits is still taken.
+        let newest = stored[2].position;
+        let next = journal.append(&draft(&stored[0].subject), newest.sequence).await.unwrap();
+        assert_eq!(next, position(newest.sequence + 1));
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_at_its_end_is_unknown_and_can_be_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        // A constraint that SQLite checks at COMMIT, for one tenant.
+        let journal = open_tuned(
+            directory.path(),
+            "PRAGMA foreign_keys = ON;
+             CREATE TEMP TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TEMP TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+             CREATE TEMP TRIGGER doubt AFTER INSERT ON commits WHEN NEW.tenant = 'doubt'
+             BEGIN INSERT INTO child VALUES (7); END;",
+        );
+        let mut doubtful = draft(&subject());
+        doubtful.subject.tenant = "doubt".parse().unwrap();
+        let unknown = journal.append(&doubtful, 0).await;
+        assert!(matches!(unknown, Err(AppendError::Unknown(_))), "{unknown:?}");
+        append_chain(&journal, &subject(), 1).await;
+        drop(journal);
+        let journal = open_tuned(directory.path(), "");
+        assert_eq!(journal.append(&doubtful, 0).await.unwrap(), position(2));
+        assert_eq!(journal.append(&doubtful, 0).await.unwrap(), position(2));
+    }
+}
