@@ -1,0 +1,1 @@
+//! One commit's changes to all views together.
