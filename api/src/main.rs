@@ -1,1 +1,3 @@
+//! The `daybook` command; see [`daybook::cli`].
+
 fn main() {}

