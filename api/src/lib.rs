@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod orders;
+pub mod sandbox;
 pub mod startup;
 pub mod tenants;
 pub mod tokens;

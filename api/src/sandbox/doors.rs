@@ -3,6 +3,7 @@
 //! At most [`CONCURRENT_REQUESTS`] requests of the worker are under way at once; whoever waits to try again does
 //! not count. No error says a URL, since URLs carry tokens.
 
+use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -197,7 +198,8 @@ impl Attempt {
 /// What an order's history tells beyond the order itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Trail {
-    notes: Vec<Note>,
+    /// What the buyer did on the page.
+    pub(super) notes: Vec<Note>,
     /// The shop has asked to give the order up.
     pub(super) cancellation_requested: bool,
     /// Digits after the point in the order's currency.
@@ -357,7 +359,8 @@ impl Doors {
 
     /// Whether a status token opens this order.
     pub(super) async fn status_token_opens(&self, token: &str, id: &str) -> Result<bool, DoorError> {
-        let request = self.client.get(self.url(&format!("/v1/orders/{id}/status"))).query(&[("token", token)]);
+        let request =
+            self.client.get(self.url(&format!("/v1/orders/{id}/status"))).query(&[("token", token)]);
         match self.send(request).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_final() => Ok(false),
@@ -434,7 +437,10 @@ impl Doors {
     }
 
     /// Reads until it works; `None` if there is no such order.
-    pub(super) async fn insist<T>(&self, read: impl AsyncFn() -> Result<T, DoorError>) -> Option<T> {
+    pub(super) async fn insist<T, F>(&self, read: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, DoorError>>,
+    {
         let mut backoff = Backoff::default();
         loop {
             match read().await {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use eventsource_stream::Eventsource;
 use futures::StreamExt;
 use jiff::Timestamp;
-use serde::de::{Deserializer, Error};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -90,11 +90,7 @@ pub(super) async fn follow(doors: Arc<Doors>, mut cursor: Option<String>, listen
     }
 }
 
-async fn read(
-    doors: &Doors,
-    cursor: &mut Option<String>,
-    listener: &mpsc::Sender<Said>,
-) -> Result<(), Lost> {
+async fn read(doors: &Doors, cursor: &mut Option<String>, listener: &mpsc::Sender<Said>) -> Result<(), Lost> {
     let mut events = doors.feed(cursor.as_deref()).await?.bytes_stream().eventsource();
     loop {
         let next = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| Lost::Silence)?;

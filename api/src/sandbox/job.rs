@@ -138,8 +138,11 @@ impl Job {
     pub(super) async fn run(self, doors: &Doors) -> Option<(Job, Duration)> {
         let mut later = None;
         for task in &self.tasks {
-            let Some(order) = doors.insist(async || doors.order(&self.order_id).await).await else {
-                tracing::error!(order_id = self.order_id, "sandbox: the feed speaks of an order that is not there");
+            let Some(order) = doors.insist(|| doors.order(&self.order_id)).await else {
+                tracing::error!(
+                    order_id = self.order_id,
+                    "sandbox: the feed speaks of an order that is not there"
+                );
                 continue;
             };
             let Some(trail) = self.trail(doors, task, &order).await else { continue };
@@ -162,16 +165,16 @@ impl Job {
         let has_token = |number: &u32| order.attempt(*number).is_some_and(|a| a.token().is_some());
         let order_suffices = match task {
             Task::Begin { .. } | Task::Invite { .. } | Task::Release => true,
-            Task::Answered { attempt, .. }
-            | Task::Capture { attempt, .. }
-            | Task::Refund { attempt, .. } => has_token(attempt),
+            Task::Answered { attempt, .. } | Task::Capture { attempt, .. } | Task::Refund { attempt, .. } => {
+                has_token(attempt)
+            }
             Task::Delayed { .. } => false,
             Task::Expired => false,
         };
         if order_suffices {
             return Some(Trail::default());
         }
-        doors.insist(async || doors.trail(&self.order_id).await).await
+        doors.insist(|| doors.trail(&self.order_id)).await
     }
 
     fn answer(&self, task: &Task, order: &Order, trail: &Trail, doors: &Doors) -> Answer {
@@ -431,11 +434,13 @@ mod tests {
         assert_eq!(asked(method(json!({"type": "paypal"}))), [Task::Invite { attempt: 1 }]);
         let by_a_psp = json!({"type": "attempt_started.v1", "attempt": 1, "payment_reference": "pay_1"});
         assert_eq!(asked(by_a_psp), []);
-        let capture = json!({"type": "capture_requested.v1", "attempt": 1, "capture_id": "c", "amount": money(5)});
+        let capture =
+            json!({"type": "capture_requested.v1", "attempt": 1, "capture_id": "c", "amount": money(5)});
         let amount = Amount { value: 5, currency: "EUR".to_owned() };
         let expect = Task::Capture { attempt: 1, capture_id: "c".to_owned(), amount: amount.clone() };
         assert_eq!(asked(capture), [expect]);
-        let refund = json!({"type": "refund_requested.v1", "attempt": 1, "refund_id": "r", "amount": money(5)});
+        let refund =
+            json!({"type": "refund_requested.v1", "attempt": 1, "refund_id": "r", "amount": money(5)});
         assert_eq!(asked(refund), [Task::Refund { attempt: 1, refund_id: "r".to_owned(), amount }]);
         assert_eq!(asked(json!({"type": "cancellation_requested.v1"})), [Task::Release]);
         assert_eq!(asked(json!({"type": "order_expired.v1"})), [Task::Expired]);
@@ -504,7 +509,8 @@ mod tests {
         let capture = Task::Capture { attempt: 1, capture_id: "c".to_owned(), amount: amount.clone() };
         let refund = Task::Refund { attempt: 1, refund_id: "r".to_owned(), amount };
         let ours = order("authorized", attempt("authorized", json!({"payment_reference": "pay_o_1"})));
-        let answer = check(capture.clone(), &ours, &Trail::default(), &[("payment.captured", "evt_o_1_cap_c")]);
+        let answer =
+            check(capture.clone(), &ours, &Trail::default(), &[("payment.captured", "evt_o_1_cap_c")]);
         assert_eq!(answer.webhooks[0].data["capture_id"], "c");
         assert_eq!(answer.webhooks[0].data["amount"], json!({"value": 500, "currency": "EUR"}));
         check(refund.clone(), &ours, &Trail::default(), &[("refund.settled", "evt_o_1_ref_r")]);
@@ -524,7 +530,10 @@ mod tests {
 
     #[test]
     fn nothing_is_tried_for_an_order_that_is_over_and_the_late_one_speaks_only_then() {
-        let over = order("expired", attempt("processing", json!({"payment_method": {"type": "card", "token": "tok_late_webhook"}})));
+        let over = order(
+            "expired",
+            attempt("processing", json!({"payment_method": {"type": "card", "token": "tok_late_webhook"}})),
+        );
         check(begin("tok_success"), &over, &Trail::default(), &[]);
         check(Task::Answered { attempt: 1, passed: true }, &over, &Trail::default(), &[]);
         check(Task::Expired, &over, &Trail::default(), &[("payment.captured", "evt_o_1_captured")]);
@@ -535,10 +544,12 @@ mod tests {
 
     #[test]
     fn a_challenge_answer_is_read_with_the_card_that_was_used() {
-        let waiting = order("action_required", attempt("action_required", json!({"challenge": {"id": "chl_o_1"}})));
+        let waiting =
+            order("action_required", attempt("action_required", json!({"challenge": {"id": "chl_o_1"}})));
         let paid = |token: &str| Trail::with(vec![Note::Pay { attempt: 1, token: token.to_owned() }]);
         let passed = || Task::Answered { attempt: 1, passed: true };
-        let success = [("payment.authorized", "evt_o_1_authorized"), ("payment.captured", "evt_o_1_captured")];
+        let success =
+            [("payment.authorized", "evt_o_1_authorized"), ("payment.captured", "evt_o_1_captured")];
         check(passed(), &waiting, &paid("tok_3ds"), &success);
         check(passed(), &waiting, &paid("tok_3ds_failed"), &[("payment.failed", "evt_o_1_failed")]);
         let failed = Task::Answered { attempt: 1, passed: false };

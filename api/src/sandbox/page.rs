@@ -83,7 +83,8 @@ impl IntoResponse for Refused {
             }
             Refused::Unavailable(error) => {
                 tracing::warn!(%error, "sandbox: the page cannot reach Daybook");
-                let text = "<p>The sandbox cannot reach the shop's ledger. Nothing is lost; please try again.</p>";
+                let text =
+                    "<p>The sandbox cannot reach the shop's ledger. Nothing is lost; please try again.</p>";
                 let html = html::page("One moment", None, text);
                 page(StatusCode::SERVICE_UNAVAILABLE, "'none'", html)
             }

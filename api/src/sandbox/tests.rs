@@ -23,7 +23,8 @@ fn the_sandbox_knows_daybook_through_public_doors_only() {
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             let own = code.replace("crate::sandbox", "");
-            let foreign = ["ledger::", "projections::", "replay::", "daybook::", "crate::", "super::super::super"];
+            let foreign =
+                ["ledger::", "projections::", "replay::", "daybook::", "crate::", "super::super::super"];
             let found = foreign.iter().find(|name| own.contains(**name));
             assert_eq!(found, None, "{}:{}: {line}", path.display(), number + 1);
         }

@@ -104,9 +104,9 @@ pub(super) fn card_form(
 ) -> String {
     let alert = alert.map(|text| format!("<p class=\"alert\" role=\"alert\">{}</p>", esc(text)));
     let method = order.attempt(attempt).and_then(|attempt| attempt.payment_method.as_ref());
-    let stands_in = method
-        .filter(|method| method.kind != "card")
-        .map(|method| format!("<p>This page stands in for <b>{}</b>. Use a test card.</p>", esc(&method.kind)));
+    let stands_in = method.filter(|method| method.kind != "card").map(|method| {
+        format!("<p>This page stands in for <b>{}</b>. Use a test card.</p>", esc(&method.kind))
+    });
     let rows: String = TEST_CARDS
         .iter()
         .map(|card| format!("<tr><td>{}</td><td>{}</td></tr>", esc(&spaced(card.number)), esc(card.does)))
@@ -157,10 +157,18 @@ pub(super) fn challenge(order: &Order, trail: &Trail, token: &str, payment: &str
 }
 
 /// The page that tells how it ended, with ways on: text and URL.
-pub(super) fn outcome(order: &Order, trail: &Trail, title: &str, text: &str, links: &[(&str, String)]) -> String {
+pub(super) fn outcome(
+    order: &Order,
+    trail: &Trail,
+    title: &str,
+    text: &str,
+    links: &[(&str, String)],
+) -> String {
     let links: String = links
         .iter()
-        .map(|(text, url)| format!("<a class=\"button\" rel=\"noreferrer\" href=\"{}\">{}</a>", esc(url), esc(text)))
+        .map(|(text, url)| {
+            format!("<a class=\"button\" rel=\"noreferrer\" href=\"{}\">{}</a>", esc(url), esc(text))
+        })
         .collect();
     let body = format!(
         "{}<p role=\"status\">{} <span class=\"tag\">Status: {}</span></p><div class=\"buttons\">{links}</div>",

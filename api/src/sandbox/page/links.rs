@@ -21,8 +21,7 @@ pub(super) fn form_action(order: &Order) -> String {
         let Some(url) = web_url(&url) else { continue };
         // The policy's grammar has no IPv6 addresses; the scheme alone is the next best.
         let is_ipv6 = url.host_str().is_some_and(|host| host.starts_with('['));
-        let source =
-            if is_ipv6 { format!("{}:", url.scheme()) } else { url.origin().ascii_serialization() };
+        let source = if is_ipv6 { format!("{}:", url.scheme()) } else { url.origin().ascii_serialization() };
         if !sources.contains(&source) {
             sources.push(source);
         }
@@ -51,7 +50,10 @@ mod tests {
     fn the_shops_own_parameters_survive() {
         for (url, expect) in [
             ("https://shop.example/ok", "https://shop.example/ok?order_id=o-1&status=captured"),
-            ("https://shop.example/ok?cart=7&x=%20a", "https://shop.example/ok?cart=7&x=%20a&order_id=o-1&status=captured"),
+            (
+                "https://shop.example/ok?cart=7&x=%20a",
+                "https://shop.example/ok?cart=7&x=%20a&order_id=o-1&status=captured",
+            ),
             ("https://shop.example/ok?#done", "https://shop.example/ok?order_id=o-1&status=captured#done"),
             ("http://shop.example:81", "http://shop.example:81/?order_id=o-1&status=captured"),
         ] {

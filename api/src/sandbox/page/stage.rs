@@ -88,7 +88,9 @@ pub(super) fn outcome(order: &Order, trail: &Trail, attempt: u32) -> Outcome {
         Stage::Canceled => Outcome::Cancel,
         Stage::Expired => Outcome::Failure,
         Stage::Challenge { attempt: now } if now == attempt => Outcome::Challenge,
-        Stage::Form { attempt: now, .. } | Stage::Waiting { attempt: now } | Stage::Challenge { attempt: now }
+        Stage::Form { attempt: now, .. }
+        | Stage::Waiting { attempt: now }
+        | Stage::Challenge { attempt: now }
             if now > attempt =>
         {
             Outcome::Failure
@@ -125,8 +127,7 @@ mod tests {
         let form = |attempt| Stage::Form { attempt, failed: None };
         check("processing", json!([]), &[], form(1));
         check("processing", json!([]), &[paid(1)], Stage::Waiting { attempt: 1 });
-        let challenged =
-            json!([{"attempt": 1, "status": "action_required", "challenge": {"id": "chl_o_1"}, "payment_reference": "pay_o_1"}]);
+        let challenged = json!([{"attempt": 1, "status": "action_required", "challenge": {"id": "chl_o_1"}, "payment_reference": "pay_o_1"}]);
         check("action_required", challenged.clone(), &[paid(1)], Stage::Challenge { attempt: 1 });
         let answered = [paid(1), Note::Answer { attempt: 1, passed: true }];
         check("action_required", challenged, &answered, Stage::Waiting { attempt: 1 });
