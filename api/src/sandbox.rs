@@ -17,8 +17,6 @@ mod names;
 mod page;
 mod scenario;
 mod signing;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::future::Future;
@@ -98,5 +96,34 @@ impl Backoff {
     async fn wait(&mut self) {
         let wait = self.next();
         tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_sandbox_knows_daybook_through_public_doors_only() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut sources = vec![root.join("sandbox.rs")];
+        let mut folders = vec![root.join("sandbox")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { sources.push(path) }
+            }
+        }
+        assert!(sources.len() > 8, "the sources are where they are looked for");
+        let foreign = ["ledger", "projections", "replay", "daybook"].map(|name| format!("{name}::"));
+        for path in sources {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                let inside = code.replace("crate::sandbox", "").contains(concat!("crate", "::"));
+                let is_foreign = inside || foreign.iter().any(|name| code.contains(name));
+                assert!(!is_foreign, "{}:{}: {line}", path.display(), number + 1);
+            }
+        }
     }
 }

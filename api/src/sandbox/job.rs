@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::doors::{Amount, Attempt, Doors, Order, Trail, Webhook, note_of};
@@ -137,6 +137,7 @@ impl Job {
     /// Reports all that there is to report now; returns what is to be done later, and when.
     pub(super) async fn run(self, doors: &Doors) -> Option<(Job, Duration)> {
         let mut later = None;
+        let mut is_news = false;
         for task in &self.tasks {
             let Some(order) = doors.insist(|| doors.order(&self.order_id)).await else {
                 tracing::error!(
@@ -150,13 +151,13 @@ impl Job {
             for webhook in &answer.webhooks {
                 doors.deliver(webhook).await;
             }
+            is_news |= !answer.webhooks.is_empty();
             later = later.or(answer.later);
         }
         let task = later?;
         let delay = doors.settings().delay;
-        let due = SignedDuration::try_from(delay).ok().and_then(|delay| self.at.checked_add(delay).ok());
-        let left = due.map(|due| due.duration_since(Timestamp::now()));
-        let wait = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default().min(delay);
+        // The delay runs from the report. After a restart nobody knows when that was; the commit's time will do.
+        let wait = if is_news { delay } else { delay.saturating_sub(since(self.at)) };
         Some((Job { tasks: vec![task], ..self }, wait))
     }
 
@@ -183,6 +184,11 @@ impl Job {
         let page = Page { public_url: &settings.public_url, token: &page_token };
         answer(self, task, order, trail, &page)
     }
+}
+
+/// The time from then until now; none, if the clocks disagree.
+fn since(then: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(then)).unwrap_or_default()
 }
 
 /// What links to the hosted page are made of.

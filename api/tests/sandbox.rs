@@ -1,10 +1,13 @@
 //! The sandbox as a whole, against a stand-in for the server.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+#[path = "sandbox/stand_in.rs"]
 mod stand_in;
 
-use std::path::Path;
 use std::time::Duration;
 
+use daybook::sandbox::{self, ApiKey, Settings};
 use jiff::{Timestamp, ToSpan};
 use ledger::ids::{CaptureId, RecordId, RefundId, TrackingNumber};
 use ledger::order::{CaptureMode, Command, Status};
@@ -13,7 +16,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::stand_in::{SECRET, StandIn};
-use super::{ApiKey, Settings};
 
 /// A server, its sandbox, and a directory for the sandbox's file.
 struct Stage {
@@ -41,7 +43,7 @@ impl Stage {
             delay: Duration::from_millis(300),
             cursor_file: dir.path().join("sandbox.cursor"),
         };
-        let app = server.router().merge(super::router(settings.clone()));
+        let app = server.router().merge(sandbox::router(settings.clone()));
         tokio::spawn(async move { axum::serve(listener, app).await });
         let client =
             Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -56,7 +58,7 @@ impl Stage {
 
     fn start(&mut self) {
         let (stop, stopped) = oneshot::channel();
-        let worker = super::run(self.settings.clone(), async {
+        let worker = sandbox::run(self.settings.clone(), async {
             let _stopped = stopped.await;
         });
         self.worker = Some((stop, tokio::spawn(worker)));
@@ -402,31 +404,10 @@ async fn a_card_that_is_not_a_test_card_goes_nowhere() {
 }
 
 #[test]
-fn the_sandbox_knows_daybook_through_public_doors_only() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources = vec![root.join("sandbox.rs")];
-    let mut folders = vec![root.join("sandbox")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let is_test = path.file_stem().is_some_and(|name| name == "tests");
-            if path.is_dir() && !is_test {
-                folders.push(path);
-            } else if !is_test {
-                sources.push(path);
-            }
-        }
-    }
-    assert!(sources.len() > 8, "the sources are where they are looked for");
-    for path in sources {
-        let text = std::fs::read_to_string(&path).unwrap();
-        for (number, line) in text.lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
-            let own = code.replace("crate::sandbox", "");
-            let foreign =
-                ["ledger::", "projections::", "replay::", "daybook::", "crate::", "super::super::super"];
-            let found = foreign.iter().find(|name| own.contains(**name));
-            assert_eq!(found, None, "{}:{}: {line}", path.display(), number + 1);
-        }
+fn the_page_takes_the_same_cards_as_the_surfaces_that_send_cards() {
+    let guide = include_str!("../../docs/src/guides/sandbox.md");
+    for (number, token, _) in daybook::cards::TEST_CARDS {
+        let row = guide.lines().find(|line| line.starts_with(&format!("| `{token}` |"))).unwrap_or_default();
+        assert!(row.replace(' ', "").contains(number), "{token}");
     }
 }
