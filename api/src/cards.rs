@@ -18,9 +18,11 @@ pub const TEST_CARDS: &[(&str, &str, &str)] = &[
     ("4000008400001629", "tok_3ds_failed", "visa"),
     ("4000000000000002", "tok_declined", "visa"),
     ("4000000000000077", "tok_delayed", "visa"),
-    ("5555555555554444", "tok_duplicate_webhooks", "mastercard"),
-    ("5200828282828210", "tok_reordered_webhooks", "mastercard"),
-    ("378282246310005", "tok_late_webhook", "amex"),
+    ("4000000000000259", "tok_duplicate_webhooks", "visa"),
+    ("4000000000001976", "tok_reordered_webhooks", "visa"),
+    ("4000000000005423", "tok_late_webhook", "visa"),
+    // The number of many vendors' examples, so that these work as they stand.
+    ("4111111111111111", "tok_success", "visa"),
 ];
 
 /// Fewest and most digits of a card number (ISO/IEC 7812).
@@ -114,7 +116,8 @@ impl<'de> Deserialize<'de> for Secret {
                 Err(E::custom("invalid type: number, expected a string"))
             }
         }
-        deserializer.deserialize_str(Text)
+        // Not `deserialize_str`, by which the format refuses a number itself, and repeats it.
+        deserializer.deserialize_any(Text)
     }
 }
 
@@ -156,8 +159,8 @@ fn runs(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
             let mut end = start;
             let mut count = 0;
             while let Some(byte) = bytes.get(next) {
-                let joins = matches!(byte, b' ' | b'-')
-                    && bytes.get(next + 1).is_some_and(u8::is_ascii_digit);
+                let joins =
+                    matches!(byte, b' ' | b'-') && bytes.get(next + 1).is_some_and(u8::is_ascii_digit);
                 if byte.is_ascii_digit() {
                     count += 1;
                     end = next + 1;
@@ -215,7 +218,7 @@ mod tests {
         check("4242 4242 4242 4242", Ok("tok_success"));
         check("4242-4242-4242-4242", Ok("tok_success"));
         check("4242424242424241", Err(CardError::CheckDigit));
-        check("4111111111111111", Err(CardError::NoVault));
+        check("5555555555554444", Err(CardError::NoVault));
         check("42424242424", Err(CardError::Malformed));
         check("42424242424242424242", Err(CardError::Malformed));
         check("4242x4242x4242x4242", Err(CardError::Malformed));

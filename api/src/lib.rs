@@ -8,6 +8,7 @@
 //! may happen to an order.
 
 pub mod app;
+pub mod cards;
 pub mod config;
 pub mod health;
 pub mod http;
@@ -15,6 +16,9 @@ pub mod metrics;
 pub mod orders;
 pub mod sandbox;
 pub mod startup;
+pub mod surfaces;
 pub mod tenants;
+pub mod timers;
 pub mod tokens;
 pub mod v1;
+pub mod webhooks;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::{health, http, metrics, v1};
+use crate::{health, http, metrics, surfaces, timers, v1, webhooks};
 
 /// Tells everybody who waits that the server is going down. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,6 +64,8 @@ pub fn router(app: Arc<App>) -> Router {
     let _ = http::layers::observe;
     Router::new()
         .merge(v1::routes(&app))
+        .merge(webhooks::routes())
+        .merge(surfaces::routes())
         .merge(health::routes())
         .route("/metrics", axum::routing::get(metrics::get))
         .with_state(app)
@@ -71,5 +73,6 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox.
 pub fn spawn_tasks(app: &Arc<App>) {
-    let _ = app;
+    tokio::spawn(timers::run_expiry(Arc::clone(app)));
+    tokio::spawn(webhooks::run_release(Arc::clone(app)));
 }

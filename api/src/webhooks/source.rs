@@ -9,7 +9,7 @@ use ledger::order::Notification;
 use ledger::quarantine::MatchKey;
 
 /// One kind of sender, with one tenant's secrets.
-pub trait Source: Send + Sync {
+pub(super) trait Source: Send + Sync {
     /// The headers that [`verify`](Self::verify) reads, in lower case: a quarantined webhook keeps these.
     fn headers(&self) -> &'static [&'static str];
 
@@ -23,15 +23,15 @@ pub trait Source: Send + Sync {
 
 /// Proof that a request came from its sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub(super) struct Verified {
     /// The sender's id of the request, the same when it is sent again; a digest of the body where the scheme
     /// has none.
-    pub delivery_id: String,
+    pub(super) delivery_id: String,
 }
 
 /// Why a request is not believed. Each has a word for the metric, and nothing of the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// A header is missing.
     #[error("the header {0} is missing")]
     MissingHeader(&'static str),
@@ -51,7 +51,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// A stable word for metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Refusal::MissingHeader(_) => "missing_header",
             Refusal::MalformedHeader(_) => "malformed_header",
@@ -64,13 +64,13 @@ impl Refusal {
 
 /// One thing that a sender reports. A request may carry several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub(super) struct Item {
     /// The sender's id of the event; (source, event id) counts once.
-    pub event_id: String,
+    pub(super) event_id: String,
     /// What names its order.
-    pub names: Names,
+    pub(super) names: Names,
     /// What happened.
-    pub notification: Notification,
+    pub(super) notification: Notification,
 }
 
 /// How an item names its order: by itself, or by what others call it.
@@ -78,7 +78,7 @@ pub struct Item {
 /// An order id is a statement, so an unknown one waits for exactly that order. References are hearsay: the
 /// payment's comes first, and while no webhook has tied it to an order, the merchant's may.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Names {
+pub(super) enum Names {
     /// The order's own id, or a number that encodes it.
     Order(ledger::ids::RecordId),
     /// What others call it; at least one of them.
@@ -92,7 +92,7 @@ pub enum Names {
 
 impl Names {
     /// As the quarantine keeps them, most telling first.
-    pub fn match_keys(&self) -> Vec<MatchKey> {
+    pub(super) fn match_keys(&self) -> Vec<MatchKey> {
         match self {
             Names::Order(order) => vec![MatchKey::Order(*order)],
             Names::References { payment, merchant } => {
@@ -106,4 +106,9 @@ impl Names {
 /// Why a verified body cannot be read, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unreadable(pub String);
+pub(super) struct Unreadable(pub String);
+
+/// A configured secret that its scheme cannot use. Does not say which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a secret is not of its scheme's form")]
+pub(super) struct InvalidSecret;

@@ -21,7 +21,7 @@ const MAX_QUANTITY: u32 = 999_999;
 /// The body, with the vendor's names.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CheckoutRequest {
+pub(super) struct CheckoutRequest {
     #[serde(alias = "ORD")]
     order: OrderCart,
     #[serde(alias = "PMT")]
@@ -136,36 +136,37 @@ struct CreditCardDto {
     card_number: Option<Secret>,
     expire_month: Option<Secret>,
     expire_year: Option<Secret>,
+    #[serde(alias = "cvv")]
     cvc: Option<Secret>,
     card_alias: Option<Secret>,
 }
 
 /// A checkout that is well-formed; only its offer is still to be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission {
+pub(super) struct Submission {
     /// Which offer; it has the price.
-    pub offer_identifier: String,
+    pub(super) offer_identifier: String,
     /// The idempotency key.
-    pub correlation_id: Option<String>,
+    pub(super) correlation_id: Option<String>,
     /// What is bought; the offer's items when empty.
-    pub items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     /// Who buys.
-    pub customer: Customer,
+    pub(super) customer: Customer,
     /// With what.
-    pub payment_method: PaymentMethod,
+    pub(super) payment_method: PaymentMethod,
     /// What only this surface understands.
-    pub data: BTreeMap<String, String>,
+    pub(super) data: BTreeMap<String, String>,
     /// Of all of the above.
-    pub request_hash: RequestHash,
+    pub(super) request_hash: RequestHash,
 }
 
 /// A field that cannot be used, by the vendor's name, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidField {
+pub(super) struct InvalidField {
     /// Such as `order.items[0].quantity`.
-    pub field: String,
+    pub(super) field: String,
     /// What is wrong with it.
-    pub message: String,
+    pub(super) message: String,
 }
 
 fn invalid(field: impl Into<String>, message: impl Into<String>) -> InvalidField {
@@ -326,7 +327,10 @@ fn text(field: &str, text: String, longest: usize) -> Result<String, InvalidFiel
         return Err(invalid(field, "has control characters"));
     }
     if cards::looks_like_a_card_number(&text) {
-        return Err(invalid(field, "looks like a card number, which belongs into creditCard.cardNumber alone"));
+        return Err(invalid(
+            field,
+            "looks like a card number, which belongs into creditCard.cardNumber alone",
+        ));
     }
     Ok(text)
 }

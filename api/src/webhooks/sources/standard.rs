@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::webhooks::source::{Item, Names, Refusal, Source, Unreadable, Verified};
+use crate::webhooks::amount;
+use crate::webhooks::source::{InvalidSecret, Item, Names, Refusal, Source, Unreadable, Verified};
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -29,21 +30,16 @@ const MAX_NAME: usize = 255;
 const MAX_REASON: usize = 1000;
 
 /// A sender that signs by Standard Webhooks.
-pub struct StandardWebhooks {
+pub(super) struct StandardWebhooks {
     keys: Vec<Key>,
 }
 
 /// A secret `whsec_…`, ready to sign. Deliberately without `Debug`.
-pub struct Key(Hmac<Sha256>);
-
-/// A text that is not a Standard Webhooks secret. Does not say which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a Standard Webhooks secret is `whsec_` and base64")]
-pub struct InvalidSecret;
+pub(super) struct Key(Hmac<Sha256>);
 
 impl Key {
     /// Reads `whsec_` and base64.
-    pub fn parse(secret: &str) -> Result<Self, InvalidSecret> {
+    pub(super) fn parse(secret: &str) -> Result<Self, InvalidSecret> {
         let encoded = secret.strip_prefix("whsec_").ok_or(InvalidSecret)?;
         let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).map_err(|_| InvalidSecret)?;
         if bytes.is_empty() {
@@ -55,7 +51,7 @@ impl Key {
 
 impl StandardWebhooks {
     /// A sender whose secret is one of these.
-    pub fn new(keys: Vec<Key>) -> Self {
+    pub(super) fn new(keys: Vec<Key>) -> Self {
         StandardWebhooks { keys }
     }
 }
@@ -81,11 +77,13 @@ impl Source for StandardWebhooks {
             return Err(Refusal::WrongSignature);
         }
         let age = now.as_second().saturating_sub(signed_at);
-        match age {
-            ..-TOLERANCE_SECONDS => Err(Refusal::FromTheFuture),
-            -TOLERANCE_SECONDS..=TOLERANCE_SECONDS => Ok(Verified { delivery_id: id.to_owned() }),
-            _ => Err(Refusal::TooOld),
+        if age > TOLERANCE_SECONDS {
+            return Err(Refusal::TooOld);
         }
+        if age < -TOLERANCE_SECONDS {
+            return Err(Refusal::FromTheFuture);
+        }
+        Ok(Verified { delivery_id: id.to_owned() })
     }
 
     fn read(&self, delivery: &str, body: &[u8]) -> Result<Vec<Item>, Unreadable> {
@@ -241,7 +239,7 @@ impl Data<'_> {
 
     fn amount(&self) -> Result<Money, Unreadable> {
         let raw = self.amount.ok_or_else(|| wrong("amount", "missing"))?;
-        crate::http::body::money(raw.get()).map_err(|e| wrong("amount", &e.to_string()))
+        amount::read(raw.get()).map_err(|e| wrong("amount", &e))
     }
 
     fn reason(&self) -> Result<String, Unreadable> {
@@ -290,3 +288,6 @@ fn wrong(field: &str, what: &str) -> Unreadable {
 fn shortened(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
+
+#[cfg(test)]
+mod tests;
