@@ -190,12 +190,11 @@ pub(super) fn waiting(order: &Order, trail: &Trail) -> String {
     page("Please wait", Some(2), &body)
 }
 
-/// In groups as they stand on the card: 4-6-5 on one of 15 digits, else fours.
+/// In groups of four, as they stand on the card.
 fn spaced(number: &str) -> String {
-    let ends: &[usize] = if number.len() == 15 { &[4, 10] } else { &[4, 8, 12, 16] };
     let mut shown = String::new();
     for (index, digit) in number.chars().enumerate() {
-        if ends.contains(&index) {
+        if index > 0 && index % 4 == 0 {
             shown.push(' ');
         }
         shown.push(digit);
