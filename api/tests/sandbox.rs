@@ -190,7 +190,7 @@ async fn a_cancellation_overtakes_a_delayed_capture() {
     stage.server.until_status(id, "authorized").await;
     stage.server.command(id, Command::Cancel);
     stage.server.until_status(id, "canceled").await;
-    let end = stage.server.end();
+    let end = format!("{} {id}\n", stage.server.end());
     let file = stage.settings.cursor_file.clone();
     let is_done = async {
         while tokio::fs::read_to_string(&file).await.unwrap_or_default() != end {
@@ -253,6 +253,16 @@ async fn a_worker_that_is_killed_at_any_moment_goes_on_where_it_was() {
         assert_eq!((order.balance().balance_minor, order.anomalies()), (1999, vec![]));
         assert_eq!(order.attempts.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_place_in_another_log_is_forgotten() {
+    let mut stage = Stage::set().await;
+    let of_another_log = format!("0-500 {}\n", RecordId::random());
+    std::fs::write(&stage.settings.cursor_file, of_another_log).unwrap();
+    let id = stage.card("tok_success");
+    stage.start();
+    stage.server.until_status(id, "captured").await;
 }
 
 #[tokio::test]

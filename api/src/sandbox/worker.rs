@@ -70,16 +70,19 @@ struct Worker {
     /// The orders that a task is working on, and what waits for it.
     busy: HashMap<String, VecDeque<(Ticket, Job)>>,
     tasks: JoinSet<Ended>,
+    /// The file could not be written, and that has been said.
+    complained: bool,
 }
 
 impl Worker {
     async fn new(doors: Arc<Doors>, cursor_file: PathBuf) -> Worker {
         let place = Place::load(cursor_file).await;
-        Worker { doors, place, busy: HashMap::new(), tasks: JoinSet::new() }
+        Worker { doors, place, busy: HashMap::new(), tasks: JoinSet::new(), complained: false }
     }
 
     /// Works for ever; ends only when a task breaks. May be dropped at any await.
     async fn work(&mut self) -> Result<std::convert::Infallible, JoinError> {
+        self.recognize().await;
         let (listener, mut feed) = mpsc::channel(FEED_BUFFER);
         let mut follower = JoinSet::new();
         follower.spawn(feed::follow(self.doors.clone(), self.place.cursor(), listener));
@@ -95,16 +98,29 @@ impl Worker {
         }
     }
 
+    /// Starts over if the place is one in another log: the one behind the server was replaced.
+    async fn recognize(&mut self) {
+        let Some(witness) = self.place.witness.clone() else { return };
+        if self.doors.insist(|| self.doors.order(&witness)).await.is_none() {
+            tracing::warn!("sandbox: this is not the log that it knows; it reads it from the beginning");
+            self.place.forget();
+        }
+    }
+
     fn hear(&mut self, said: Said) {
         match said {
             Said::Position(position) => self.place.pass(position),
-            Said::Commit(commit) => match Job::of(&commit) {
-                None => self.place.pass(commit.position),
-                Some(job) => {
-                    let ticket = self.place.begin(commit.position);
-                    self.enqueue(ticket, job);
+            Said::Commit(commit) => {
+                let job = Job::of(&commit);
+                self.place.witness = Some(commit.order_id);
+                match job {
+                    None => self.place.pass(commit.position),
+                    Some(job) => {
+                        let ticket = self.place.begin(commit.position);
+                        self.enqueue(ticket, job);
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -156,20 +172,27 @@ impl Worker {
     }
 
     async fn save(&mut self) {
-        if let Err(error) = self.place.save().await {
-            let file = self.place.file.display();
-            tracing::warn!(%error, %file, "sandbox: the place in the feed cannot be written; it will be behind");
+        match self.place.save().await {
+            Ok(()) => self.complained = false,
+            Err(error) if !self.complained => {
+                let file = self.place.file.display();
+                tracing::warn!(%error, %file, "sandbox: the place in the feed cannot be written; it stays behind");
+                self.complained = true;
+            }
+            Err(_) => {}
         }
     }
 }
 
-/// The place in the feed up to which everything is done, and its file.
+/// The place in the feed up to which everything is done, and its file: the position, and an order of that log.
 #[derive(Debug)]
 struct Place {
     file: PathBuf,
     saved: Option<String>,
     /// The last position that was heard of.
     heard: Option<String>,
+    /// An order that the feed spoke of, to recognize the log by.
+    witness: Option<String>,
     /// For each commit that is being worked on, the position before it.
     open: BTreeMap<Ticket, Option<String>>,
     next: Ticket,
@@ -178,16 +201,24 @@ struct Place {
 impl Place {
     /// The place that was written down; without one, the beginning.
     async fn load(file: PathBuf) -> Place {
-        let saved = match tokio::fs::read_to_string(&file).await {
-            Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        let text = match tokio::fs::read_to_string(&file).await {
+            Ok(text) => text,
             Err(error) => {
-                let file = file.display();
-                tracing::warn!(%error, %file, "sandbox: the place in the feed cannot be read; starting over");
-                None
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    let file = file.display();
+                    tracing::warn!(%error, %file, "sandbox: the place in the feed cannot be read; starting over");
+                }
+                String::new()
             }
         };
-        Place { file, heard: saved.clone(), saved, open: BTreeMap::new(), next: 0 }
+        let mut words = text.split_whitespace().map(str::to_owned);
+        let (saved, witness) = (words.next(), words.next());
+        Place { file, heard: saved.clone(), saved, witness, open: BTreeMap::new(), next: 0 }
+    }
+
+    /// Goes back to the beginning. Only before anything was heard.
+    fn forget(&mut self) {
+        (self.heard, self.saved, self.witness) = (None, None, None);
     }
 
     fn begin(&mut self, position: String) -> Ticket {
@@ -216,8 +247,9 @@ impl Place {
 
     async fn save(&mut self) -> std::io::Result<()> {
         let cursor = self.cursor();
-        if let Some(text) = cursor.as_deref().filter(|_| cursor != self.saved) {
-            replace(&self.file, text).await?;
+        if let Some(position) = cursor.as_deref().filter(|_| cursor != self.saved) {
+            let witness = self.witness.as_deref().unwrap_or_default();
+            replace(&self.file, &format!("{position} {witness}\n")).await?;
             self.saved = cursor;
         }
         Ok(())
