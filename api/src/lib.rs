@@ -8,12 +8,17 @@
 //! may happen to an order.
 
 pub mod app;
+pub mod cards;
 pub mod config;
 pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod orders;
+pub mod sandbox;
 pub mod startup;
+pub mod surfaces;
 pub mod tenants;
+pub mod timers;
 pub mod tokens;
 pub mod v1;
+pub mod webhooks;

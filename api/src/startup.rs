@@ -7,8 +7,8 @@ use axum::Router;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::config::Config;
-use crate::{health, http, metrics, v1};
+use crate::config::{Config, DEMO_KEY, DEMO_TENANT};
+use crate::{health, http, metrics, sandbox, surfaces, timers, v1, webhooks};
 
 /// Tells everybody who waits that the server is going down. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,6 +64,9 @@ pub fn router(app: Arc<App>) -> Router {
     let _ = http::layers::observe;
     Router::new()
         .merge(v1::routes(&app))
+        .merge(webhooks::routes())
+        .merge(surfaces::routes())
+        .merge(sandbox_routes(&app))
         .merge(health::routes())
         .route("/metrics", axum::routing::get(metrics::get))
         .with_state(app)
@@ -71,5 +74,32 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox.
 pub fn spawn_tasks(app: &Arc<App>) {
-    let _ = app;
+    tokio::spawn(timers::run_expiry(Arc::clone(app)));
+    tokio::spawn(webhooks::run_release(Arc::clone(app)));
+    if let Some(settings) = sandbox_settings(app) {
+        let shutdown = app.shutdown.clone();
+        tokio::spawn(sandbox::run(settings, async move { shutdown.begun().await }));
+    }
+}
+
+fn sandbox_routes(app: &App) -> Router<Arc<App>> {
+    sandbox_settings(app).map_or_else(Router::new, |settings| sandbox::router(settings).with_state(()))
+}
+
+/// How the sandbox reaches this server: as the demo tenant, whose key is the only one that is known here.
+fn sandbox_settings(app: &App) -> Option<sandbox::Settings> {
+    let demo = app.config.tenants.iter().find(|tenant| tenant.id.as_str() == DEMO_TENANT)?;
+    let source = demo.webhooks.get(sandbox::SOURCE)?;
+    if !app.config.sandbox.enabled || !app.config.has_demo_credentials() {
+        return None;
+    }
+    Some(sandbox::Settings {
+        base_url: format!("http://{}", app.address),
+        public_url: app.public_url.clone(),
+        tenant: DEMO_TENANT.to_owned(),
+        api_key: sandbox::ApiKey::new(DEMO_KEY),
+        webhook_secret: source.secrets.first()?.reveal().parse().ok()?,
+        delay: app.config.sandbox.delay,
+        cursor_file: app.config.data_dir.join("sandbox.position"),
+    })
 }

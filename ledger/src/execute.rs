@@ -466,3 +466,6 @@ impl Patience {
 fn jittered(wait: Duration) -> Duration {
     Duration::from_micros(fastrand::u64(0..=wait.as_micros() as u64))
 }
+
+#[cfg(test)]
+mod tests;
