@@ -1,0 +1,173 @@
+//! What was ever written can be read, and what is written today is what was written then.
+//!
+//! A golden file is one commit and a newline. It is never edited: an event that must say something new gets a new
+//! version and a new file, and the old file moves from `cases` to a test that only reads it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::cases::{Case, case, cases};
+use crate::codec::{EVENT_NAMES, commit_id, decode, encode, event_names, public_events};
+use crate::commit::{Changes, Commit};
+use crate::{offer, order, quarantine};
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The stored bytes of a golden file.
+#[track_caller]
+pub(super) fn golden(name: &str) -> Vec<u8> {
+    let path = directory().join(format!("{name}.json"));
+    let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(bytes.pop(), Some(b'\n'), "{name} ends with a newline");
+    bytes
+}
+
+#[test]
+fn every_golden_file_is_read_and_written_as_it_stands() {
+    for Case { name, commit } in cases() {
+        let bytes = golden(name);
+        assert_eq!(decode(&bytes).as_ref(), Ok(&commit), "{name}");
+        let written = String::from_utf8(encode(&commit)).unwrap();
+        assert_eq!(written, String::from_utf8(bytes).unwrap(), "{name}");
+    }
+}
+
+/// For a new case: `cargo test -p ledger write_golden_files_that_are_missing -- --ignored`, and read what it wrote.
+#[test]
+#[ignore = "writes files"]
+fn write_golden_files_that_are_missing() {
+    for Case { name, commit } in cases() {
+        let path = directory().join(format!("{name}.json"));
+        if !path.exists() {
+            let mut bytes = encode(&commit);
+            bytes.push(b'\n');
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_event_name_has_a_golden_file_and_every_file_a_case() {
+    let files: BTreeSet<String> = std::fs::read_dir(directory())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let known: BTreeSet<String> = cases().iter().map(|case| format!("{}.json", case.name)).collect();
+    assert_eq!(files, known);
+    for name in EVENT_NAMES {
+        assert!(files.contains(&format!("{name}.json")), "{name}");
+    }
+}
+
+/// Stops compilation when an event is added: give it a name, a case and a golden file.
+fn name_of(changes: &Changes) -> &'static str {
+    match changes {
+        Changes::Order(events) => match &events[0] {
+            order::Event::CheckoutSubmitted(_) => "checkout_submitted.v1",
+            order::Event::AttemptStarted { .. } => "attempt_started.v1",
+            order::Event::AttemptLinked { .. } => "attempt_linked.v1",
+            order::Event::ActionRequired { .. } => "action_required.v1",
+            order::Event::PaymentAuthorized { .. } => "payment_authorized.v1",
+            order::Event::PaymentFailed { .. } => "payment_failed.v1",
+            order::Event::CaptureRequested { .. } => "capture_requested.v1",
+            order::Event::PaymentCaptured { .. } => "payment_captured.v1",
+            order::Event::CaptureFailed { .. } => "capture_failed.v1",
+            order::Event::CancellationRequested => "cancellation_requested.v1",
+            order::Event::OrderCanceled => "order_canceled.v1",
+            order::Event::OrderExpired => "order_expired.v1",
+            order::Event::PaymentVoided { .. } => "payment_voided.v1",
+            order::Event::AuthorizationExpired { .. } => "authorization_expired.v1",
+            order::Event::RefundRequested { .. } => "refund_requested.v1",
+            order::Event::RefundSettled { .. } => "refund_settled.v1",
+            order::Event::RefundFailed { .. } => "refund_failed.v1",
+            order::Event::ChargebackOpened { .. } => "chargeback_opened.v1",
+            order::Event::ChargebackWon { .. } => "chargeback_won.v1",
+            order::Event::ChargebackLost { .. } => "chargeback_lost.v1",
+            order::Event::WebhookNoted { .. } => "webhook_noted.v1",
+        },
+        Changes::Offer(events) => match &events[0] {
+            offer::Event::OfferRegistered(_) => "offer_registered.v1",
+        },
+        Changes::Quarantine(events) => match &events[0] {
+            quarantine::Event::WebhookQuarantined { .. } => "webhook_quarantined.v1",
+            quarantine::Event::WebhookReleased { .. } => "webhook_released.v1",
+            quarantine::Event::WebhookDiscarded { .. } => "webhook_discarded.v1",
+        },
+    }
+}
+
+#[test]
+fn an_event_is_stored_under_its_name() {
+    for Case { name, commit } in cases() {
+        assert_eq!(event_names(&commit.changes)[0], name_of(&commit.changes), "{name}");
+        if EVENT_NAMES.contains(&name) {
+            assert_eq!(event_names(&commit.changes), [name]);
+        }
+    }
+}
+
+#[test]
+fn the_id_of_a_commit_is_read_from_its_head_alone() {
+    for Case { name, commit } in cases() {
+        let bytes = golden(name);
+        assert_eq!(commit_id(&bytes), Ok(commit.id), "{name}");
+        assert_eq!(commit_id(&bytes[..60]), Ok(commit.id), "{name}, cut off");
+    }
+    let spaced = br#"{ "format": 1, "commit": "019a9c3e-4b00-7000-8000-000000000001" }"#;
+    assert_eq!(commit_id(spaced).unwrap().to_string(), "019a9c3e-4b00-7000-8000-000000000001");
+}
+
+/// A commit as it looks when its personal data was taken away.
+fn erased(commit: &Commit) -> Vec<u8> {
+    let text = String::from_utf8(encode(commit)).unwrap();
+    let (rest, _) = text.split_once(",\"personal\":").unwrap();
+    format!("{rest}}}").into_bytes()
+}
+
+#[test]
+fn personal_data_is_in_personal_and_nowhere_else() {
+    let erased = String::from_utf8(erased(&case("checkout_submitted.v1"))).unwrap();
+    for personal in ["Ada", "ada@example.com", "+44", "192.0.2.7"] {
+        assert!(!erased.contains(personal), "{personal}");
+    }
+}
+
+#[test]
+fn a_commit_without_its_personal_data_reads_as_if_there_had_been_none() {
+    let bytes = erased(&case("personal_of_two_events"));
+    let commit = decode(&bytes).unwrap();
+    assert_eq!(encode(&commit), bytes);
+    let Changes::Order(events) = commit.changes else { panic!() };
+    let order::Event::CheckoutSubmitted(checkout) = &events[0] else { panic!() };
+    assert_eq!(checkout.customer, order::Customer::default());
+    let order::Event::AttemptStarted { payment_method: Some(method), .. } = &events[1] else { panic!() };
+    assert_eq!(method.card.as_ref().unwrap().holder, None);
+}
+
+#[test]
+fn public_events_have_personal_data_in_its_place_and_no_cause() {
+    let events = public_events(&case("personal_of_two_events"));
+    assert_eq!(events[0]["type"], "checkout_submitted.v1");
+    assert_eq!(events[0]["customer"], serde_json::json!({"email": "ada@example.com"}));
+    assert_eq!(events[0]["payment_method"]["card"]["holder"], "Ada L.");
+    assert_eq!(events[1]["payment_method"]["card"]["holder"], "Ada L.");
+    let webhook = public_events(&case("webhook_body_as_received"));
+    assert_eq!(webhook, [serde_json::json!({"type": "webhook_noted.v1", "kind": "payment.updated"})]);
+    let least = public_events(&case("least"));
+    assert_eq!(least[0].get("customer"), None);
+}
+
+#[test]
+fn a_moment_finer_than_a_millisecond_is_kept() {
+    let mut commit = case("cause_timer");
+    for moment in
+        ["2026-11-20T10:00:00.123456Z", "2026-11-20T10:00:00.123456789Z", "2026-11-20T10:00:00.100Z"]
+    {
+        commit.decided_at = moment.parse().unwrap();
+        let bytes = encode(&commit);
+        assert!(std::str::from_utf8(&bytes).unwrap().contains(moment));
+        assert_eq!(decode(&bytes).as_ref(), Ok(&commit));
+    }
+}
