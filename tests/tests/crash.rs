@@ -46,7 +46,7 @@ async fn some_work(load: &Load, random: &mut fastrand::Rng) {
 
 async fn stored_digest(world: &World) -> ViewsDigest {
     let path = world.data_dir(0).join("views");
-    let views = Views::open(&path, StoreOptions::default()).expect("the views open");
+    let views = Views::open(&path, &StoreOptions::default()).expect("the views open");
     views.digest().expect("the views can be read")
 }
 

@@ -1,19 +1,20 @@
 //! The sandbox PSP of the demo: each of its tokens takes an order to its own end, through public doors alone.
 
 use daybook_tests::client::unique;
-use daybook_tests::{World, checkout, eur, eventually};
+use daybook_tests::{Client, Reply, World, checkout, eur, eventually};
+use reqwest::Method;
 use serde_json::json;
 
 daybook_tests::in_each_world!(
     daybook_tests::Setup::demo();
     a_good_card_is_captured_and_can_be_refunded,
     a_declined_card_fails_with_a_reason,
-    a_challenge_is_asked_for,
+    a_challenge_decides,
     a_delayed_capture_comes_after_the_authorization,
     webhooks_that_come_twice_or_in_the_wrong_order_do_no_harm,
     a_capture_that_comes_after_the_end_is_flagged,
     a_manual_order_is_captured_and_voided_on_request,
-    an_order_without_a_card_waits_on_the_hosted_page,
+    a_buyer_pays_on_the_hosted_page,
 );
 
 async fn pay_with(world: &World, token: &str) -> String {
@@ -42,13 +43,29 @@ async fn a_declined_card_fails_with_a_reason(world: World) {
     assert!(!status.text("/failure_reason").is_empty());
 }
 
-async fn a_challenge_is_asked_for(world: World) {
+/// Presses a button of the page at `url`, as a form without scripts: the query goes into the form.
+async fn press(shop: &Client, url: &str, fields: &str) -> Reply {
+    let path = url.strip_prefix(shop.url()).expect("a page of this server");
+    let (path, query) = path.split_once('?').expect("a page with a token");
+    let request =
+        shop.anonymous(Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
+    Reply::to(request.body(format!("{query}&{fields}"))).await
+}
+
+async fn a_challenge_decides(world: World) {
     let shop = world.shop();
-    for token in ["tok_3ds", "tok_3ds_failed"] {
+    for (token, answer, end) in
+        [("tok_3ds", "pass", "captured"), ("tok_3ds", "fail", "failed"), ("tok_3ds_failed", "pass", "failed")]
+    {
         let order = pay_with(&world, token).await;
         let status = shop.wait_for(&order, "action_required").await;
-        assert!(status.text("/challenge/url").starts_with("http://127.0.0.1"), "{}", status.body());
+        let url = status.text("/challenge/url");
         assert_eq!(shop.figure(&order, "captured").await, 0);
+        let pressed = press(&shop, &url, &format!("answer={answer}")).await;
+        assert!(pressed.status < 400, "{}", pressed.body());
+        shop.wait_for(&order, end).await;
+        let captured = if end == "captured" { 1_999 } else { 0 };
+        assert_eq!(shop.figure(&order, "balance").await, captured, "{token}, {answer}");
     }
 }
 
@@ -115,12 +132,28 @@ async fn a_manual_order_is_captured_and_voided_on_request(world: World) {
     shop.wait_for(&order, "canceled").await;
 }
 
-async fn an_order_without_a_card_waits_on_the_hosted_page(world: World) {
+async fn a_buyer_pays_on_the_hosted_page(world: World) {
     let shop = world.shop();
-    let reply = shop.post("/v1/checkouts", &checkout(1_999)).await.expect(202);
-    let url = reply.text("/payment_url");
-    let path = url.strip_prefix(shop.url()).expect("a page of this server").to_owned();
-    let page = daybook_tests::Reply::to(shop.anonymous(reqwest::Method::GET, &path)).await.expect(200);
+    let checkout = checkout(1_999);
+    let reply = shop.post("/v1/checkouts", &checkout).await.expect(202);
+    let (order, url) = (reply.text("/order_id"), reply.text("/payment_url"));
+    let path = url.strip_prefix(shop.url()).expect("a page of this server");
+    let page = Reply::to(shop.anonymous(Method::GET, path)).await.expect(200);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     assert!(page.body().contains("19.99"), "the buyer sees what to pay");
+    // A real card is not taken, and not kept.
+    let pay = |number: &str| format!("attempt=1&number={number}&expiry=12%2F39&cvc=123&name=&action=pay");
+    let refused = press(&shop, &url, &pay("5555555555554444")).await;
+    assert!(!refused.body().contains("5555555555554444"));
+    assert_eq!(shop.status(&order).await.text("/status"), "processing");
+    // A declined one fails, and the buyer may try another.
+    press(&shop, &url, &pay("4000000000000002")).await;
+    shop.wait_for(&order, "failed").await;
+    press(&shop, &url, &pay("4242424242424242").replace("attempt=1", "attempt=2")).await;
+    shop.wait_for(&order, "captured").await;
+    assert_eq!(shop.figure(&order, "balance").await, 1_999);
+    for recorded in world.log().await.commits {
+        let bytes = ledger::codec::encode(&recorded.commit);
+        assert!(!String::from_utf8_lossy(&bytes).contains("4242424242424242"), "a card number is in the log");
+    }
 }

@@ -10,7 +10,9 @@ use crate::ids::{RefundId, RequestHash};
 use crate::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use crate::journal::{Description, Tail};
 use crate::money::Money;
-use crate::order::{CaptureMode, Checkout, Command, Customer, Fact, Notification, Order, Rejection, ReturnUrls};
+use crate::order::{
+    CaptureMode, Checkout, Command, Customer, Fact, Notification, Order, Rejection, ReturnUrls,
+};
 
 /// What goes wrong with one append.
 #[derive(Debug, Clone, Copy)]
