@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
-use tokio::sync::Semaphore;
 use projections::{Projector, Reader, Views};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::startup::Shutdown;
@@ -62,8 +62,9 @@ impl Accepted {
 
     /// The newest of each partition that has one.
     pub fn newest(&self) -> Vec<Position> {
-        let of = |(partition, newest): (u16, &AtomicU64)| {
-            Position { partition, sequence: newest.load(Ordering::Relaxed) }
+        let of = |(partition, newest): (u16, &AtomicU64)| Position {
+            partition,
+            sequence: newest.load(Ordering::Relaxed),
         };
         (0..).zip(&self.0).map(of).filter(|position| position.sequence > 0).collect()
     }

@@ -8,10 +8,13 @@
 //! may happen to an order.
 
 pub mod app;
+pub mod cli;
 pub mod config;
+pub mod feed;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod orders;
 pub mod startup;
 pub mod tenants;

@@ -14,8 +14,8 @@ use ledger::journal::BoxError;
 use ledger::money::Money;
 use ledger::offer::{self, Offer};
 use ledger::order::{self, Checkout, Command, Notification, Order};
-use projections::{ReadError, Views};
 use projections::views::{HistoryEntry, OrderView};
+use projections::{ReadError, Views};
 use serde::Serialize;
 
 use crate::app::App;

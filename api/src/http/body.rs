@@ -98,11 +98,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Problem::new(Code::InvalidUtf8, format!("not UTF-8 after {} bytes", error.valid_up_to()))
     })?;
     let mut reader = serde_json::Deserializer::from_str(text);
-    let Object(value) =
-        serde_path_to_error::deserialize::<_, Object<T>>(&mut reader).map_err(|error| {
-            let path = error.path().clone();
-            explain(&path, &error.into_inner())
-        })?;
+    let Object(value) = serde_path_to_error::deserialize::<_, Object<T>>(&mut reader).map_err(|error| {
+        let path = error.path().clone();
+        explain(&path, &error.into_inner())
+    })?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
@@ -222,7 +221,11 @@ mod tests {
         check(r#"{"amount":{}}"#, Code::MissingField, Some("/amount/value"));
         check(r#"{"amount":{"value":1},"extra":1}"#, Code::UnknownField, Some("/extra"));
         check(r#"{"amount":{"value":1,"e/x":1}}"#, Code::UnknownField, Some("/amount/e~1x"));
-        check(r#"{"amount":{"value":1},"items":[{"value":1},{"x":1}]}"#, Code::UnknownField, Some("/items/1/x"));
+        check(
+            r#"{"amount":{"value":1},"items":[{"value":1},{"x":1}]}"#,
+            Code::UnknownField,
+            Some("/items/1/x"),
+        );
         check(r#"{"amount":{"value":1},"items":{}}"#, Code::InvalidField, Some("/items"));
         check(r#"{"amount":7}"#, Code::InvalidField, Some("/amount"));
         check(r#"{"amount":{"value":1},"amount":{"value":2}}"#, Code::InvalidField, Some("/amount"));

@@ -171,9 +171,7 @@ pub(crate) async fn post(
             orders::submit(&app, ask, operation::CHECKOUT, checkout).await?
         }
         // The clock has gone on since the first time, and a retry still gets the first answer.
-        Err(problem) => {
-            orders::submitted_before(&app, &ask, operation::CHECKOUT).await?.ok_or(problem)?
-        }
+        Err(problem) => orders::submitted_before(&app, &ask, operation::CHECKOUT).await?.ok_or(problem)?,
     };
     Ok(answer(&app, &done))
 }

@@ -29,7 +29,8 @@ pub(crate) struct ListQuery {
 
 impl ListQuery {
     fn filter(self) -> Result<ListFilter, Problem> {
-        let status = |word: String| Status::from_word(&word).ok_or_else(|| invalid("status: there is no such"));
+        let status =
+            |word: String| Status::from_word(&word).ok_or_else(|| invalid("status: there is no such"));
         let merchant_reference = match (self.merchant_reference, self.reference) {
             (Some(one), Some(other)) if one != other => {
                 return Err(invalid("merchant_reference and reference are one filter"));

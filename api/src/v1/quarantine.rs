@@ -115,7 +115,8 @@ impl WebhookJson {
 /// The raw body, from the cause of the commit that quarantined it.
 async fn body(app: &App, position: Position) -> Result<String, OrderError> {
     let stored = app.ledger.journal().at(position).await.map_err(ledger::execute::LoadError::from)?;
-    let damaged = || OrderError::internal(format!("the quarantined webhook at {position} is not in the log").into());
+    let damaged =
+        || OrderError::internal(format!("the quarantined webhook at {position} is not in the log").into());
     let stored = stored.ok_or_else(damaged)?;
     match codec::decode(&stored.bytes).map_err(|error| OrderError::internal(error.into()))?.cause {
         Cause::Webhook { body, .. } => Ok(String::from_utf8_lossy(&body).into_owned()),

@@ -81,7 +81,11 @@ pub(crate) async fn get(
         StatusCaller::Tenant(tenant) => tenant,
         StatusCaller::Token(token) => app.tokens.verify_status_token(&token, id).ok_or_else(|| {
             // A token says nothing about which order it is for, only whether it is for this one.
-            if crate::tokens::is_well_formed(&token) { Problem::not_found() } else { Problem::unauthenticated() }
+            if crate::tokens::is_well_formed(&token) {
+                Problem::not_found()
+            } else {
+                Problem::unauthenticated()
+            }
         })?,
     };
     let wait = query.wait.as_deref().map(duration).transpose()?.unwrap_or_default();
