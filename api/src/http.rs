@@ -4,9 +4,20 @@
 
 pub mod auth;
 pub mod body;
+pub mod etag;
 pub mod id;
 pub mod layers;
 pub mod problem;
+pub mod query;
+
+use std::sync::Arc;
+
+use axum::routing::MethodRouter;
+
+use crate::app::App;
 
 pub use auth::Caller;
 pub use problem::{Code, Problem};
+
+/// Routes as data: each path and what answers there, so that a test can hold them against the document.
+pub type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;

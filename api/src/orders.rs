@@ -4,6 +4,8 @@
 //! from the stored commit alone, so a retry gets the first answer again; whatever was accepted here is shown by
 //! every later read on this node.
 
+use std::time::Duration;
+
 use jiff::{Timestamp, Unit};
 use ledger::commit::Cause;
 use ledger::execute::{Aggregate, Done, ExecuteError, LoadError, Outcome, Request};
@@ -12,8 +14,8 @@ use ledger::journal::BoxError;
 use ledger::money::Money;
 use ledger::offer::{self, Offer};
 use ledger::order::{self, Checkout, Command, Notification, Order};
-use projections::ReadError;
 use projections::views::{HistoryEntry, OrderView};
+use projections::{ReadError, Views};
 use serde::Serialize;
 
 use crate::app::App;
@@ -34,6 +36,9 @@ pub mod operation {
     pub const AZOTTE_CHECKOUT: &str = "azotte.checkout";
 }
 
+/// How long a list waits for views that are behind.
+const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(1);
+
 /// Who asks, under which idempotency key, for what content, and when.
 #[derive(Debug, Clone)]
 pub struct Ask {
@@ -51,7 +56,7 @@ impl Ask {
     /// An ask for `content`: the request in its canonical form, without what was left out and without defaults
     /// that depend on the clock.
     pub fn new(tenant: TenantId, key: Option<String>, content: &impl Serialize) -> Result<Self, OrderError> {
-        let canonical = serde_json::to_vec(content).map_err(|e| OrderError::Internal(e.into()))?;
+        let canonical = serde_json::to_vec(content).map_err(|e| OrderError::internal(e.into()))?;
         Ok(Ask { tenant, key, hash: RequestHash::of(&canonical), at: now() })
     }
 
@@ -104,12 +109,9 @@ impl From<ExecuteError<order::Rejection>> for OrderError {
             ExecuteError::Rejected(rejection) => OrderError::Rejected(rejection),
             ExecuteError::KeyReused => OrderError::KeyReused,
             ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
-            ExecuteError::Unavailable(source) => unavailable(source),
-            ExecuteError::Unknown(source) => {
-                tracing::warn!(error = %source, "unknown whether a commit was stored");
-                OrderError::Unknown(source)
-            }
-            corrupt @ ExecuteError::Corrupt { .. } => internal(corrupt.into()),
+            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
+            ExecuteError::Unknown(source) => OrderError::unknown(source),
+            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
         }
     }
 }
@@ -120,12 +122,9 @@ impl From<ExecuteError<std::convert::Infallible>> for OrderError {
             ExecuteError::Rejected(never) => match never {},
             ExecuteError::KeyReused => OrderError::KeyReused,
             ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
-            ExecuteError::Unavailable(source) => unavailable(source),
-            ExecuteError::Unknown(source) => {
-                tracing::warn!(error = %source, "unknown whether a commit was stored");
-                OrderError::Unknown(source)
-            }
-            corrupt @ ExecuteError::Corrupt { .. } => internal(corrupt.into()),
+            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
+            ExecuteError::Unknown(source) => OrderError::unknown(source),
+            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
         }
     }
 }
@@ -133,8 +132,8 @@ impl From<ExecuteError<std::convert::Infallible>> for OrderError {
 impl From<LoadError> for OrderError {
     fn from(error: LoadError) -> Self {
         match error {
-            LoadError::Unavailable(source) => unavailable(source),
-            corrupt @ LoadError::Corrupt { .. } => internal(corrupt.into()),
+            LoadError::Unavailable(source) => OrderError::unavailable(source),
+            corrupt @ LoadError::Corrupt { .. } => OrderError::internal(corrupt.into()),
         }
     }
 }
@@ -150,18 +149,26 @@ impl From<ReadError> for OrderError {
 
 impl From<projections::StoreError> for OrderError {
     fn from(error: projections::StoreError) -> Self {
-        internal(error.into())
+        OrderError::internal(error.into())
     }
 }
 
-fn unavailable(source: BoxError) -> OrderError {
-    tracing::warn!(error = %source, "the journal is unavailable");
-    OrderError::Unavailable(source)
-}
+impl OrderError {
+    /// Damage or a bug, said loudly in the log.
+    pub fn internal(source: BoxError) -> Self {
+        tracing::error!(error = %source, "INTERNAL: damage or a bug; a person has to look");
+        OrderError::Internal(source)
+    }
 
-fn internal(source: BoxError) -> OrderError {
-    tracing::error!(error = %source, "INTERNAL: damage or a bug; a person has to look");
-    OrderError::Internal(source)
+    fn unavailable(source: BoxError) -> Self {
+        tracing::warn!(error = %source, "the journal is unavailable");
+        OrderError::Unavailable(source)
+    }
+
+    fn unknown(source: BoxError) -> Self {
+        tracing::warn!(error = %source, "nobody knows whether a commit was stored");
+        OrderError::Unknown(source)
+    }
 }
 
 /// Opens an order. The same key of the same operation is the same order, for ever.
@@ -177,6 +184,26 @@ pub async fn submit(
     };
     let command = Command::Submit(Box::new(checkout));
     execute(app, &ask, operation, record, command, true).await
+}
+
+/// What the same request did before, for a request that could no longer be made now.
+pub async fn submitted_before(
+    app: &App,
+    ask: &Ask,
+    operation: &str,
+) -> Result<Option<Done<Order>>, OrderError> {
+    let Some(key) = &ask.key else { return Ok(None) };
+    let record = RecordId::for_key(&ask.tenant, operation, key);
+    let Some(first) = app.ledger.history::<Order>(&ask.tenant, record).await?.steps.into_iter().next() else {
+        return Ok(None);
+    };
+    match &first.recorded.commit.cause {
+        Cause::Command { request_hash, .. } if *request_hash == ask.hash => {
+            note(app, &first);
+            Ok(Some(first))
+        }
+        Cause::Command { .. } | Cause::Webhook { .. } | Cause::Timer { .. } => Err(OrderError::KeyReused),
+    }
 }
 
 /// Asks for a capture; of all that is left without an amount.
@@ -241,7 +268,7 @@ pub async fn record_webhook(
             note(app, &done);
             Ok(WebhookOutcome::Duplicate(done))
         }
-        Outcome::Unchanged(_) => Err(internal("a recorded webhook left no event".into())),
+        Outcome::Unchanged(_) => Err(OrderError::internal("a recorded webhook left no event".into())),
     }
 }
 
@@ -274,7 +301,7 @@ pub async fn register_offer(app: &App, ask: Ask, offer: Offer) -> Result<Registe
     let steps = app.ledger.history::<Offer>(&ask.tenant, record).await?.steps;
     let first = steps.first().map(|step| step.recorded.position);
     let Some(done) = done.or_else(|| steps.into_iter().next_back()) else {
-        return Err(internal("a registered offer is not in the log".into()));
+        return Err(OrderError::internal("a registered offer is not in the log".into()));
     };
     note(app, &done);
     let position = done.recorded.position;
@@ -311,6 +338,18 @@ pub async fn history(
     if entries.is_empty() { Err(OrderError::NotFound) } else { Ok(entries) }
 }
 
+/// The views, once they show what this node accepted and what the caller has seen elsewhere. A projector that is
+/// far behind is not waited for: lists are then older, and `/readyz` says so.
+pub async fn fresh_views<'a>(app: &'a App, at_least: Option<Position>) -> &'a Views {
+    let ours = app.accepted.newest();
+    let wanted = ours.into_iter().chain(at_least.filter(|position| position.partition < app.partitions()));
+    let caught_up = futures::future::join_all(wanted.map(|position| app.projector.reached(position)));
+    if tokio::time::timeout(PATIENCE_WITH_LISTS, caught_up).await.is_err() {
+        tracing::warn!("the views are behind; a list may be older than what its reader has seen");
+    }
+    &app.views
+}
+
 async fn execute(
     app: &App,
     ask: &Ask,
@@ -333,10 +372,12 @@ async fn execute(
             note(app, &done);
             Ok(done)
         }
-        Outcome::Unchanged(_) => Err(internal("an accepted command left no event".into())),
+        Outcome::Unchanged(_) => Err(OrderError::internal("an accepted command left no event".into())),
     }
 }
 
-fn note<A: Aggregate>(app: &App, done: &Done<A>) {
+/// To be called for whatever is acknowledged: later reads on this node show it.
+pub fn note<A: Aggregate>(app: &App, done: &Done<A>) {
     app.reader.note_accepted(done.recorded.commit.record, done.recorded.position);
+    app.accepted.note(done.recorded.position);
 }

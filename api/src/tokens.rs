@@ -75,6 +75,15 @@ pub fn looks_like_one(text: &str) -> bool {
     text.starts_with(STATUS_PREFIX)
 }
 
+/// Whether a text has the shape of a status token, whatever it is for.
+pub fn is_well_formed(text: &str) -> bool {
+    let parts = text.strip_prefix(STATUS_PREFIX).and_then(|rest| rest.split_once('.'));
+    parts.is_some_and(|(tenant, mac)| {
+        let is_mac = BASE64URL_NOPAD.decode(mac.as_bytes()).is_ok_and(|mac| mac.len() == 32);
+        tenant.parse::<TenantId>().is_ok() && is_mac
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +98,7 @@ mod tests {
         let order = RecordId::for_key(&tenant, "checkout", "A-1");
         let token = signer("s").status_token(&tenant, order);
         assert!(token.starts_with("st_demo."));
+        assert!(is_well_formed(&token));
         assert_eq!(signer("s").verify_status_token(&token, order), Some(tenant.clone()));
         let other = RecordId::for_key(&tenant, "checkout", "A-2");
         assert_eq!(signer("s").verify_status_token(&token, other), None);
@@ -97,6 +107,7 @@ mod tests {
         assert_eq!(signer("s").verify_status_token(&foreign, order), None, "another tenant");
         for bad in ["", "st_", "st_demo", "st_demo.", "st_demo.!!", "st_demo.AAAA"] {
             assert_eq!(signer("s").verify_status_token(bad, order), None, "{bad:?}");
+            assert!(!is_well_formed(bad), "{bad:?}");
         }
     }
 

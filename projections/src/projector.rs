@@ -277,15 +277,15 @@ impl Shared {
         ProjectorStatus { state, applied, last, lag: last - applied }
     }
 
-    /// Stops a partition for good.
+    /// Stops a partition for good. Only the first reason counts.
     fn halt(&self, stopped: Stopped) {
-        let Stopped { position, reason } = &stopped;
-        tracing::error!(
-            %position, reason,
-            "the projector stops in front of a commit that it cannot read or apply; the views stay as they are"
-        );
-        // Only the first reason counts.
-        self.partition(position.partition).halted.get_or_init(|| stopped);
+        let Stopped { position, reason } = stopped.clone();
+        if self.partition(position.partition).halted.set(stopped).is_ok() {
+            tracing::error!(
+                %position, reason,
+                "the projector stops in front of a commit that it cannot read or apply; the views stay as they are"
+            );
+        }
     }
 
     /// Publishes a partition's numbers as gauges.

@@ -146,17 +146,22 @@ impl Store {
         Ok(schema.as_deref() == Some(&fingerprint()?[..]))
     }
 
-    /// Makes a generation live, keeps the one that was, and drops those before it.
-    pub(crate) fn swap(&self, generation: Generation) -> Result<(), StoreError> {
+    /// Makes a generation live, keeps the one that was, and drops those before it. One that was never filled is
+    /// not worth keeping: then the one before it is.
+    pub(crate) fn swap(&self, generation: Arc<Generation>) -> Result<(), StoreError> {
         let before = self.live();
+        let kept = match before.checkpoints()?.is_empty() {
+            true => number(&self.meta, PREVIOUS)?,
+            false => Some(before.number),
+        };
         // Its rows are on disk before anything says that they count.
         self.disk.flush()?;
-        make_live(&self.meta, generation.number, Some(before.number))?;
+        make_live(&self.meta, generation.number, kept)?;
         self.disk.flush()?;
-        let number = generation.number;
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(generation);
-        tracing::info!(generation = number, previous = before.number, "view generation swapped");
-        drop_all_but(&self.disk, &[number, before.number])
+        let live = generation.number;
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        tracing::info!(generation = live, previous = kept, "view generation swapped");
+        drop_all_but(&self.disk, &[Some(live), kept])
     }
 
     /// Makes everything that is visible durable.
@@ -241,8 +246,8 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
         make_live(&meta, live.number, noted)?;
         disk.flush()?;
     }
-    let kept: Vec<u64> = [Some(live.number), noted, previous].into_iter().flatten().take(2).collect();
-    drop_all_but(disk, &kept)?;
+    let before = [noted, previous].into_iter().flatten().find(|number| *number != live.number);
+    drop_all_but(disk, &[Some(live.number), before])?;
     // What follows reads it anyway; a checkpoint that cannot be read is damage worth knowing at once.
     live.checkpoints()?;
     Ok((meta, live))
@@ -275,8 +280,8 @@ fn make_live(meta: &Tree, live: u64, previous: Option<u64>) -> Result<(), StoreE
     meta.apply([(LIVE, Some(live.to_be_bytes().to_vec())), (PREVIOUS, previous)])
 }
 
-fn drop_all_but(disk: &Disk, kept: &[u64]) -> Result<(), StoreError> {
-    for generation in generations(disk).into_iter().filter(|generation| !kept.contains(generation)) {
+fn drop_all_but(disk: &Disk, kept: &[Option<u64>]) -> Result<(), StoreError> {
+    for generation in generations(disk).into_iter().filter(|generation| !kept.contains(&Some(*generation))) {
         tracing::info!(generation, "dropping an old view generation");
         disk.drop_tree(&tree_name(generation))?;
     }

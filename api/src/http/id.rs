@@ -30,9 +30,8 @@ impl FromRequestParts<Arc<App>> for OrderId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Path(id) = Path::<String>::from_request_parts(parts, app)
-            .await
-            .map_err(|_| Problem::not_found())?;
+        let Path(id) =
+            Path::<String>::from_request_parts(parts, app).await.map_err(|_| Problem::not_found())?;
         OrderId::parse(&id).map(OrderId).ok_or_else(Problem::not_found)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use ledger::ids::Position;
 use ledger::journal::ReadError;
 use tokio::sync::{mpsc, watch};
@@ -62,6 +62,8 @@ impl Follower {
         let shared = Arc::clone(&self.shared);
         let of = shared.partition(self.partition);
         let after = of.received.load(Ordering::Relaxed);
+        // What was said of the tail before says nothing of this one.
+        let _stale = of.silent.notified().now_or_never();
         let tail = tokio::select! {
             tail = shared.journal.tail(self.partition, after) => tail,
             () = of.silent.notified() => return Ended::Broken,
@@ -82,7 +84,7 @@ impl Follower {
             if let Some(newest) = chunk.entries.last().map(|entry| entry.recorded.position.sequence) {
                 of.last.fetch_max(newest, Ordering::Relaxed);
                 if self.works.send(Work { entries: chunk.entries, stopped: None }).await.is_err() {
-                    return Ended::ForGood;
+                    return self.writer_is_gone(self.shared.applied(self.partition));
                 }
                 of.received.store(newest, Ordering::Relaxed);
                 self.wait = Duration::ZERO;
@@ -131,8 +133,15 @@ impl Follower {
     async fn halt(&mut self, stopped: Stopped) -> Ended {
         let work = Work { entries: Vec::new(), stopped: Some(stopped) };
         if self.works.send(work).await.is_err() {
-            tracing::debug!("the writer has stopped already");
+            return self.writer_is_gone(self.shared.applied(self.partition));
         }
+        Ended::ForGood
+    }
+
+    /// It said why, unless it panicked.
+    fn writer_is_gone(&self, after: u64) -> Ended {
+        let position = Position { partition: self.partition, sequence: after + 1 };
+        self.shared.halt(Stopped { position, reason: "the projector's writer has stopped".to_owned() });
         Ended::ForGood
     }
 }
