@@ -1,3 +1,7 @@
 //! The `daybook` command; see [`daybook::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daybook::cli::run()
+}

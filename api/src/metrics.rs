@@ -1,14 +1,14 @@
 //! Numbers for Prometheus.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse;
+use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::app::App;
+use crate::http::Routes;
 
 /// The recorder is the process's, not the server's: tests start many servers in one process.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -46,8 +46,11 @@ pub fn run_upkeep() {
 fn describe() {
     metrics::describe_counter!("daybook_http_requests_total", "Requests by method, route and status");
     metrics::describe_histogram!(LATENCY, "How long requests took, by method and route");
-    metrics::describe_gauge!("daybook_projector_lag", "Commits in the log that are not in the views yet");
-    metrics::describe_gauge!("daybook_projector_applied", "Commits in the views");
+    metrics::describe_gauge!(
+        "daybook_projector_lag_commits",
+        "Commits in the log that are not in the views yet"
+    );
+    metrics::describe_gauge!("daybook_projector_applied_sequence", "The newest commit in the views");
     metrics::describe_counter!("daybook_webhooks_total", "Webhooks by source, result and reason");
 }
 
@@ -71,11 +74,14 @@ pub fn webhook(source: &str, result: &'static str, reason: Option<&'static str>)
         .increment(1);
 }
 
-/// `GET /metrics`.
-pub async fn get(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let status = app.projector.status();
-    metrics::gauge!("daybook_projector_lag").set(status.lag as f64);
-    metrics::gauge!("daybook_projector_applied").set(status.applied as f64);
+/// The one route.
+pub fn routes() -> Routes {
+    vec![("/metrics", get(get_metrics))]
+}
+
+/// Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "Operations", responses((status = 200, description = "Prometheus' text format")))]
+pub(crate) async fn get_metrics() -> impl IntoResponse {
     let text = RECORDER.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -25,7 +25,7 @@ pub fn routes() -> Routes {
         title = "Daybook",
         description = "An event-sourced order ledger. Errors are `application/problem+json` (RFC 9457); programs read `code`."
     ),
-    paths(health::healthz, health::readyz, metrics::get, json, page),
+    paths(health::healthz, health::readyz, metrics::get_metrics, json, page),
     components(schemas(http::problem::Document)),
     modifiers(&Security)
 )]
@@ -165,8 +165,7 @@ fn render_operation(page: &mut String, path: &str, method: &str, operation: &Val
 }
 
 fn render_row(page: &mut String, name: &str, kind: &str, text: &Value) {
-    let _written =
-        write!(page, "<tr><td><code>{}</code><td>{kind}<td>{}</tr>", escape(name), prose(text));
+    let _written = write!(page, "<tr><td><code>{}</code><td>{kind}<td>{}</tr>", escape(name), prose(text));
 }
 
 /// A shape in a few words, with links to the shapes that have a name.
@@ -179,7 +178,11 @@ fn kind(schema: &Value) -> String {
         return several.iter().map(kind).collect::<Vec<_>>().join(" or ");
     }
     if let Some(words) = schema["enum"].as_array() {
-        return words.iter().map(|word| format!("<code>{}</code>", escaped(word))).collect::<Vec<_>>().join(", ");
+        return words
+            .iter()
+            .map(|word| format!("<code>{}</code>", escaped(word)))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("list of {}", kind(&schema["items"])),
@@ -192,7 +195,11 @@ fn kind(schema: &Value) -> String {
 fn prose(text: &Value) -> String {
     let parts = text.as_str().unwrap_or_default().split('`').enumerate();
     parts
-        .map(|(index, part)| if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) })
+        .map(
+            |(index, part)| {
+                if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) }
+            },
+        )
         .collect()
 }
 

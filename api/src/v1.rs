@@ -9,7 +9,7 @@ mod captures;
 pub mod checkouts;
 mod events;
 pub mod fields;
-mod history;
+pub(crate) mod history;
 pub mod items;
 mod offers;
 mod order;

@@ -24,20 +24,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const BATCH: usize = 500;
 const AT_ONCE: usize = 16;
 
-/// Runs until the server shuts down. A pass that has begun is finished: each of its steps stands by itself.
+/// Runs until the server shuts down. That a step may be cut off then does not matter: another node, or the next
+/// start, asks again.
 pub async fn run(app: Arc<App>) {
+    tokio::select! {
+        () = app.shutdown.begun() => {}
+        () = keep_expiring(&app) => {}
+    }
+}
+
+async fn keep_expiring(app: &App) {
     let mut wait = TICK;
     loop {
         // Nodes that started together do not ask together.
-        let wait_now = wait / 2 + jitter(wait / 2);
-        tokio::select! {
-            () = app.shutdown.begun() => return,
-            () = tokio::time::sleep(wait_now) => {}
-        }
+        tokio::time::sleep(wait / 2 + jitter(wait / 2)).await;
         if app.projector.status().state != State::Live {
             continue;
         }
-        wait = match pass(&app).await {
+        wait = match pass(app).await {
             Ok(()) => {
                 if wait > TICK {
                     tracing::info!("orders expire again");
@@ -116,3 +120,6 @@ fn jitter(most: Duration) -> Duration {
 fn shuffle(due: &mut [(TenantId, RecordId)]) {
     fastrand::shuffle(due);
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ struct HistoryJson {
 /// One commit, and the order's figures after it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HistoryEntry)]
-pub struct EntryJson {
+pub(crate) struct EntryJson {
     position: String,
     /// RFC 3339 in UTC.
     at: String,
@@ -60,7 +60,7 @@ struct EventJson {
 
 impl EntryJson {
     /// The entry in `/v1`'s words.
-    pub fn of(entry: &HistoryEntry) -> Self {
+    pub(crate) fn of(entry: &HistoryEntry) -> Self {
         EntryJson {
             position: entry.position.to_string(),
             at: time(entry.at),
@@ -86,7 +86,7 @@ impl EventJson {
 }
 
 /// The entry that the history view holds for a commit that was folded from the journal.
-pub fn entry_of(step: &Done<Order>) -> HistoryEntry {
+pub(crate) fn entry_of(step: &Done<Order>) -> HistoryEntry {
     let events = match &step.recorded.commit.changes {
         Changes::Order(events) => events.as_slice(),
         // A history of an order holds an order's commits alone.

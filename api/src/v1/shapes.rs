@@ -29,7 +29,6 @@ pub fn capture_word(mode: CaptureMode) -> &'static str {
 /// Where an order stands.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case", as = Status)]
-#[expect(dead_code, reason = "only its names are used, in the document")]
 pub enum StatusWord {
     /// Nothing heard from the PSP yet.
     Processing,
@@ -56,7 +55,6 @@ pub enum StatusWord {
 /// Who turns an authorization into a capture.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case", as = CaptureMode)]
-#[expect(dead_code, reason = "only its names are used, in the document")]
 pub enum CaptureWord {
     /// The PSP, at once.
     Automatic,

@@ -67,7 +67,10 @@ async fn store(
     let cause = Cause::Webhook { source: webhook.source.to_owned(), event_id, body: webhook.body.clone() };
     let request = Request { tenant: webhook.tenant.clone(), record, cause, command, at, is_new: true };
     match app.ledger.execute::<Quarantined>(request).await.map_err(failed)? {
-        Outcome::Committed(done) | Outcome::Repeated(done) => Ok(done.recorded.position),
+        Outcome::Committed(done) | Outcome::Repeated(done) => {
+            orders::note(app, &done);
+            Ok(done.recorded.position)
+        }
         Outcome::Unchanged(_) => {
             Err(OrderError::Internal("a record of quarantine without its webhook".into()))
         }

@@ -197,7 +197,11 @@ impl From<OrderError> for Refusal {
                 "this correlationId came with other content before; that checkout stands as it was",
             )
             .at("order.correlationId"),
-            other => Problem::from(other).into(),
+            other @ (OrderError::Rejected(_)
+            | OrderError::TooLarge { .. }
+            | OrderError::Unavailable(_)
+            | OrderError::Unknown(_)
+            | OrderError::Internal(_)) => Problem::from(other).into(),
         }
     }
 }

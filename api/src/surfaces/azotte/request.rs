@@ -5,13 +5,16 @@
 //! vendor's pages leave open, and how it is read here, stands in `docs/src/guides/azotte.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use ledger::ids::RequestHash;
 use ledger::order::{Card, Customer, Item, PaymentMethod};
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::cards::{self, CardNumber, Secret};
+use crate::http::body::Object;
 
 const MAX_ITEMS: usize = 200;
 const MAX_IDENTIFIER: usize = 128;
@@ -23,9 +26,9 @@ const MAX_QUANTITY: u32 = 999_999;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CheckoutRequest {
     #[serde(alias = "ORD")]
-    order: OrderCart,
+    order: Object<OrderCart>,
     #[serde(alias = "PMT")]
-    payment_method: PaymentMethodDto,
+    payment_method: Object<PaymentMethodDto>,
 }
 
 #[derive(Deserialize)]
@@ -39,9 +42,9 @@ struct OrderCart {
     #[serde(rename = "resellerID")]
     reseller_id: Option<u64>,
     #[serde(alias = "ITM")]
-    items: Option<Vec<CheckoutOrderItem>>,
+    items: Option<Vec<Object<CheckoutOrderItem>>>,
     #[serde(alias = "CUST")]
-    customer: Option<CustomerInfo>,
+    customer: Option<Object<CustomerInfo>>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +58,7 @@ struct CheckoutOrderItem {
     quantity: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CustomerInfo {
     customer_urn: Option<String>,
@@ -72,7 +75,7 @@ struct PaymentMethodDto {
     #[serde(alias = "UM")]
     use_stored_method: Option<Flag>,
     #[serde(alias = "CC")]
-    credit_card: Option<CreditCardDto>,
+    credit_card: Option<Object<CreditCardDto>>,
     #[serde(alias = "SM")]
     store_method_success_payment: Option<Flag>,
 }
@@ -102,27 +105,29 @@ impl PaymentChannel {
 }
 
 /// The vendor's pages write flags both as booleans and as text.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[serde(try_from = "BooleanOrText")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flag(bool);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BooleanOrText {
-    Boolean(bool),
-    Text(String),
-}
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BooleanOrText;
+        impl Visitor<'_> for BooleanOrText {
+            type Value = Flag;
 
-impl TryFrom<BooleanOrText> for Flag {
-    type Error = &'static str;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false")
+            }
 
-    fn try_from(value: BooleanOrText) -> Result<Self, &'static str> {
-        match value {
-            BooleanOrText::Boolean(flag) => Ok(Flag(flag)),
-            BooleanOrText::Text(text) if text == "true" => Ok(Flag(true)),
-            BooleanOrText::Text(text) if text == "false" => Ok(Flag(false)),
-            BooleanOrText::Text(_) => Err("neither true nor false"),
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Flag, E> {
+                Ok(Flag(flag))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Flag, E> {
+                let flag = text.parse().map_err(|_| E::custom("neither true nor false"))?;
+                Ok(Flag(flag))
+            }
         }
+        deserializer.deserialize_any(BooleanOrText)
     }
 }
 
@@ -177,20 +182,20 @@ impl TryFrom<CheckoutRequest> for Submission {
     type Error = InvalidField;
 
     fn try_from(request: CheckoutRequest) -> Result<Self, InvalidField> {
-        let CheckoutRequest { order, payment_method } = request;
+        let CheckoutRequest { order: Object(order), payment_method: Object(payment_method) } = request;
         let offer_identifier = text("order.offerIdentifier", order.offer_identifier, MAX_IDENTIFIER)?;
         let correlation_id = optional("order.correlationId", order.correlation_id, MAX_IDENTIFIER)?;
         let installment =
             optional("order.installmentIdentifier", order.installment_identifier, MAX_IDENTIFIER)?;
         let items = items(order.items.unwrap_or_default())?;
-        let customer = order.customer.unwrap_or(CustomerInfo { customer_urn: None, ip_address: None });
+        let Object(customer) = order.customer.unwrap_or_default();
         let urn = optional("order.customer.customerUrn", customer.customer_urn, MAX_TEXT)?;
         let ip = customer.ip_address.map(|ip| ip_address("order.customer.ipAddress", &ip)).transpose()?;
         let channel = payment_method.payment_channel;
         let provider =
             optional("paymentMethod.providerIdentifier", payment_method.provider_identifier, MAX_IDENTIFIER)?;
         let stored = payment_method.use_stored_method.is_some_and(|Flag(flag)| flag);
-        let method = method(channel, stored, payment_method.credit_card)?;
+        let method = method(channel, stored, payment_method.credit_card.map(|Object(card)| card))?;
         let store = payment_method.store_method_success_payment.map(|Flag(flag)| flag);
         let data = [
             ("offerIdentifier", Some(offer_identifier.clone())),
@@ -217,11 +222,11 @@ impl TryFrom<CheckoutRequest> for Submission {
     }
 }
 
-fn items(items: Vec<CheckoutOrderItem>) -> Result<Vec<Item>, InvalidField> {
+fn items(items: Vec<Object<CheckoutOrderItem>>) -> Result<Vec<Item>, InvalidField> {
     if items.len() > MAX_ITEMS {
         return Err(invalid("order.items", format!("more than {MAX_ITEMS} items")));
     }
-    let item = |(index, item): (usize, CheckoutOrderItem)| {
+    let item = |(index, Object(item)): (usize, Object<CheckoutOrderItem>)| {
         let at = |name: &str| format!("order.items[{index}].{name}");
         let quantity = item.quantity.unwrap_or(1);
         if !(1..=MAX_QUANTITY).contains(&quantity) {

@@ -1,5 +1,7 @@
 //! The surface's words, as data: bodies in, the ledger's terms or a refusal out.
 
+mod story;
+
 use ledger::order::{Card, Status};
 use serde_json::{Value, json};
 
@@ -54,9 +56,11 @@ fn submission(body: &Value) -> Result<Submission, InvalidField> {
 /// `body` with the value at this JSON pointer replaced; a parent that is an object takes a new member.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    match body.pointer_mut(parent).unwrap() {
-        Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
-        parent => parent[name] = value,
+    let parent = body.pointer_mut(parent).unwrap();
+    if let Value::Array(items) = parent {
+        items[name.parse::<usize>().unwrap()] = value;
+    } else {
+        parent[name] = value;
     }
     body
 }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::http::body::Object;
 use crate::webhooks::amount;
 use crate::webhooks::source::{InvalidSecret, Item, Names, Refusal, Source, Unreadable, Verified};
 
@@ -88,11 +89,13 @@ impl Source for StandardWebhooks {
 
     fn read(&self, delivery: &str, body: &[u8]) -> Result<Vec<Item>, Unreadable> {
         let text = std::str::from_utf8(body).map_err(|_| Unreadable("the body is not UTF-8".to_owned()))?;
-        let body: Body = serde_json::from_str(text).map_err(|e| Unreadable(e.to_string()))?;
-        let names = body.data.names()?;
+        let Object(body): Object<Body<'_>> =
+            serde_json::from_str(text).map_err(|e| Unreadable(e.to_string()))?;
+        let Object(data) = &body.data;
+        let names = data.names()?;
         let fact = body.fact(delivery)?;
-        let payment_reference = body.data.payment_reference()?;
-        let attempt = body.data.attempt.map(|raw| read_as::<u32>("attempt", raw)).transpose()?;
+        let payment_reference = data.payment_reference()?;
+        let attempt = data.attempt.map(|raw| read_as::<u32>("attempt", raw)).transpose()?;
         let notification = Notification { payment_reference, attempt, fact };
         Ok(vec![Item { event_id: delivery.to_owned(), names, notification }])
     }
@@ -129,7 +132,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Ref
 struct Body<'a> {
     r#type: String,
     #[serde(borrow)]
-    data: Data<'a>,
+    data: Object<Data<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -167,7 +170,7 @@ struct ChallengeBody {
 
 impl Body<'_> {
     fn fact(&self, delivery: &str) -> Result<Fact, Unreadable> {
-        let data = &self.data;
+        let Object(data) = &self.data;
         let reference = || Ok(data.name("reference", data.reference)?.unwrap_or_else(|| delivery.to_owned()));
         Ok(match self.r#type.as_str() {
             "payment.action_required" => Fact::ActionRequired { challenge: data.challenge()? },
