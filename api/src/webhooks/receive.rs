@@ -130,7 +130,9 @@ impl Incoming<'_> {
     /// A request that is not believed: always counted, and kept as far as the budget for strangers goes. That it
     /// could not be kept changes nothing for the sender.
     async fn turn_away(&self, refusal: Refusal, budget: &Budget) {
-        metrics::webhook(self.name, "rejected", Some(refusal.as_str()));
+        metrics::webhook(self.name, "rejected", Some(Reason::BadSignature.as_str()));
+        ::metrics::counter!("daybook_webhook_refusals_total", "source" => self.name.to_owned(), "refusal" => refusal.as_str())
+            .increment(1);
         if self.body.len() > MAX_UNVERIFIED_BODY || !budget.take(self.tenant, self.name, Instant::now()) {
             return;
         }

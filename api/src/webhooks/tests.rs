@@ -74,8 +74,12 @@ async fn a_webhook_that_is_not_believed_is_refused_counted_and_kept_as_far_as_th
     assert_eq!(written, 18, "what is left of a burst of 20");
     let metrics = server.get("/metrics").await.expect(200);
     let metrics = String::from_utf8_lossy(&metrics.bytes).into_owned();
-    let counted = r#"daybook_webhooks_total{source="sandbox",result="rejected",reason="wrong_signature"}"#;
-    assert!(metrics.contains(counted), "{metrics}");
+    for counted in [
+        r#"daybook_webhooks_total{source="sandbox",result="rejected",reason="bad_signature"}"#,
+        r#"daybook_webhook_refusals_total{source="sandbox",refusal="wrong_signature"}"#,
+    ] {
+        assert!(metrics.contains(counted), "{metrics}");
+    }
     server.stop().await;
 }
 
