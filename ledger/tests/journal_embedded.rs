@@ -1,5 +1,7 @@
 //! The embedded journal: the contract, and what only a file can do.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
 use std::path::PathBuf;
 
 use futures::StreamExt;

@@ -1,1 +1,754 @@
-//! jetstream
+//! The journal on NATS JetStream: one stream per partition, one message per commit.
+//!
+//! What must stay true:
+//! - Whether an append was stored is decided by the server's answer alone. Error codes are matched, never texts;
+//!   whatever does not prove that the commit is *not* in the stream ends as `Unknown`.
+//! - What decides something (a conflict, the end of a subject, the newest sequence) is asked of the stream's
+//!   leader. A follower's log is the beginning of the leader's, possibly a little shorter: what it has may be
+//!   used, what it lacks proves nothing.
+//! - Sequences are dense, because the stream's settings forbid every removal ([`settings`]). A tail checks it.
+
+mod settings;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use async_nats::jetstream::context::{
+    AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind,
+};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Info, RawMessageError, RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, ErrorCode};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, header,
+};
+use async_trait::async_trait;
+use futures::{StreamExt, stream as streams};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use super::{
+    AppendError, BoxError, Description, Draft, Journal, OpenError, ReadError, Stored, Subject, Tail,
+};
+use crate::ids::Position;
+
+/// Room for an append's headers beside the commit: servers count both against `max_payload`.
+const HEADERS: usize = 1024;
+/// The first version that runs everything this adapter relies on.
+const OLDEST_SERVER: (u64, u64) = (2, 10);
+/// How long a lost connection waits between tries, at most.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// How long to wait before asking again about an append that is still on its way through the cluster.
+const IN_FLIGHT: Duration = Duration::from_millis(5);
+
+/// Where the journal's servers are, and how its streams are kept.
+#[derive(Clone)]
+pub struct JetStreamConfig {
+    /// One or more server addresses, separated by commas: `nats://a:4222,nats://b:4222`.
+    pub url: String,
+    /// How to log in. `user:password@` may also stand in the first address, as it is, without escapes.
+    pub credentials: Credentials,
+    /// Certificates to trust besides the system's, for `tls://` addresses with a private authority.
+    pub root_certificates: Option<PathBuf>,
+    /// Names the streams (`<prefix>-<partition>`) and their subjects (`<prefix>.<partition>.<tenant>.<id>`).
+    pub prefix: String,
+    /// How many streams. Fixed for the life of a journal.
+    pub partitions: u16,
+    /// On how many servers each commit is stored before it is acknowledged.
+    pub replicas: usize,
+    /// Whether the server compresses what it stores.
+    pub compression: bool,
+    /// How long an append waits for the server's answer before its outcome is unknown; reads as well.
+    pub ack_timeout: Duration,
+    /// How long to try to connect.
+    pub connect_timeout: Duration,
+    /// Appends that may be under way at the same time; the next one waits.
+    pub in_flight: usize,
+}
+
+impl JetStreamConfig {
+    /// The defaults for one server: one partition, one replica, compressed.
+    pub fn new(url: impl Into<String>) -> Self {
+        JetStreamConfig {
+            url: url.into(),
+            credentials: Credentials::None,
+            root_certificates: None,
+            prefix: "daybook".to_owned(),
+            partitions: 1,
+            replicas: 1,
+            compression: true,
+            ack_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            in_flight: 1024,
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.url.split(',').map(str::trim).filter(|address| !address.is_empty())
+    }
+
+    /// The addresses without the credentials that may stand in them.
+    fn location(&self) -> String {
+        let bare = |address| {
+            let (scheme, _, host) = parts(address);
+            format!("{scheme}://{host}")
+        };
+        self.addresses().map(bare).collect::<Vec<_>>().join(",")
+    }
+
+    /// The credentials, which the client library does not look for in an address.
+    fn login(&self) -> Credentials {
+        let in_address = self.addresses().next().and_then(|address| parts(address).1);
+        match (&self.credentials, in_address) {
+            (Credentials::None, Some(login)) => match login.split_once(':') {
+                Some((user, password)) => {
+                    Credentials::Password { user: user.to_owned(), password: password.to_owned() }
+                }
+                None => Credentials::Token(login.to_owned()),
+            },
+            (given, _) => given.clone(),
+        }
+    }
+}
+
+/// An address as scheme, login and host.
+fn parts(address: &str) -> (&str, Option<&str>, &str) {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("nats", address));
+    match rest.rsplit_once('@') {
+        Some((login, host)) => (scheme, Some(login), host),
+        None => (scheme, None, rest),
+    }
+}
+
+impl fmt::Debug for JetStreamConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let JetStreamConfig { prefix, partitions, replicas, compression, .. } = self;
+        write!(
+            f,
+            "JetStreamConfig({}, {prefix} x {partitions}, R{replicas}, compression {compression})",
+            self.location()
+        )
+    }
+}
+
+/// How a client proves to a NATS server who it is.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Not at all, or in the address.
+    None,
+    /// A `.creds` file with a JWT and its key.
+    File(PathBuf),
+    /// A token.
+    Token(String),
+    /// A user and a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// The seed of an NKey.
+    Nkey(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credentials::None => "None",
+            Credentials::File(_) => "File(..)",
+            Credentials::Token(_) => "Token(..)",
+            Credentials::Password { .. } => "Password(..)",
+            Credentials::Nkey(_) => "Nkey(..)",
+        })
+    }
+}
+
+/// A journal on NATS JetStream.
+#[derive(Debug)]
+pub struct JetStreamJournal {
+    config: JetStreamConfig,
+    client: Client,
+    /// How often the connection was lost.
+    losses: watch::Receiver<u64>,
+    /// By partition.
+    streams: Vec<Stream<()>>,
+    permits: Semaphore,
+}
+
+impl JetStreamJournal {
+    /// Connects, creates the streams when missing, and refuses streams and servers that could lose a commit.
+    ///
+    /// A lost connection is taken up again for ever.
+    pub async fn connect(config: JetStreamConfig) -> Result<Self, OpenError> {
+        settings::check_names(&config)?;
+        let (client, losses) = connect(&config).await?;
+        check_version(&client.server_info().version)?;
+        let context = ContextBuilder::new().timeout(config.ack_timeout).build(client.clone());
+        check_jetstream(&context, &config).await?;
+        let streams = open_streams(&context, &config).await?;
+        let permits = Semaphore::new(config.in_flight.max(1));
+        Ok(JetStreamJournal { config, client, losses, streams, permits })
+    }
+
+    fn stream(&self, partition: u16) -> Result<&Stream<()>, ReadError> {
+        self.streams
+            .get(usize::from(partition))
+            .ok_or_else(|| ReadError::Unavailable(format!("there is no partition {partition}").into()))
+    }
+
+    /// Gives up when the connection is lost: the answer would have come over it, and the client library waits for
+    /// it until its time is up.
+    async fn while_connected<T>(&self, request: impl Future<Output = T>) -> Result<T, BoxError> {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        tokio::select! {
+            answer = request => Ok(answer),
+            _ = losses.changed() => Err("the connection was lost".into()),
+        }
+    }
+
+    async fn read<T>(&self, request: impl Future<Output = Result<T, BoxError>>) -> Result<T, ReadError> {
+        self.while_connected(request).await.flatten().map_err(ReadError::Unavailable)
+    }
+
+    /// The largest commit that the server takes now.
+    fn limit(&self) -> usize {
+        self.client.max_payload().saturating_sub(HEADERS)
+    }
+}
+
+#[async_trait]
+impl Journal for JetStreamJournal {
+    fn partitions(&self) -> u16 {
+        self.config.partitions
+    }
+
+    async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError> {
+        let (size, limit) = (draft.bytes.len(), self.limit());
+        if size > limit {
+            return Err(AppendError::TooLarge { size, limit });
+        }
+        let partition = draft.subject.partition(self.config.partitions);
+        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let subject = subject_of(&self.config.prefix, partition, &draft.subject);
+        // No stream gets that far: such an expectation is as wrong clipped as it was, and any server can read it.
+        let expected = expected.min(i64::MAX as u64);
+        let _permit = self.permits.acquire().await.map_err(|e| AppendError::Unavailable(e.into()))?;
+        // Once handed to the client, a message may be sent as soon as the connection is back.
+        if self.client.connection_state() != State::Connected {
+            return Err(AppendError::Unavailable("not connected to a server".into()));
+        }
+        let attempt = async {
+            match self.publish(partition, subject.clone(), draft, expected).await {
+                Ok(sequence) => Ok(sequence),
+                Err(Unstored::OtherSequence) => {
+                    self.settle(stream, partition, &subject, draft, expected).await
+                }
+                Err(Unstored::Failed(error)) => Err(error),
+            }
+        };
+        let sequence =
+            self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
+        Ok(Position { partition, sequence })
+    }
+
+    /// The leader names the subject's newest commit, so nothing acknowledged is missed; what comes before it is
+    /// read with direct gets, which any replica answers without queueing behind the server's API. For an order of
+    /// one commit both requests run at once.
+    async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
+        let partition = subject.partition(self.config.partitions);
+        let stream = self.stream(partition)?;
+        let name = subject_of(&self.config.prefix, partition, subject);
+        let direct = async |from: u64| {
+            stream.direct_get_builder().sequence(from).next_by_subject(name.clone()).send().await.ok()
+        };
+        let ends = async {
+            let (newest, first) = tokio::join!(newest_of(stream, &name), direct(1));
+            Ok((newest?, first))
+        };
+        let (newest, mut found) = self.read(ends).await?;
+        let Some(newest) = newest else { return Ok(Vec::new()) };
+        let mut commits = Vec::new();
+        let mut from = 1;
+        while from < newest.sequence {
+            // A replica that lacks the message is behind, or away.
+            let message = match found.take() {
+                Some(message) => Some(message),
+                None => self.read(next_of(stream, &name, from)).await?,
+            };
+            let Some(message) = message.filter(|message| message.sequence < newest.sequence) else { break };
+            from = message.sequence + 1;
+            commits.push(self.stored(partition, message)?);
+            if from < newest.sequence {
+                found = self.read(async { Ok(direct(from).await) }).await?;
+            }
+        }
+        commits.push(self.stored(partition, newest)?);
+        Ok(commits)
+    }
+
+    async fn at(&self, position: Position) -> Result<Option<Stored>, ReadError> {
+        let Position { partition, sequence } = position;
+        let exists = partition < self.config.partitions && (1..=i64::MAX as u64).contains(&sequence);
+        if !exists {
+            return Ok(None);
+        }
+        let message = self.read(message_at(self.stream(partition)?, sequence)).await?;
+        message.map(|message| self.stored(partition, message)).transpose()
+    }
+
+    async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
+        Ok(self.info(partition).await?.state.last_sequence)
+    }
+
+    async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
+        let config = push::OrderedConfig {
+            deliver_subject: self.client.new_inbox(),
+            description: Some("a Daybook node follows the ledger".to_owned()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
+            ..push::OrderedConfig::default()
+        };
+        let stream = self.stream(partition)?;
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        let open = async { Ok(stream.create_consumer(config).await?.messages().await?) };
+        let messages = self.read(open).await?;
+        let follow = Follow {
+            messages,
+            losses,
+            stream: stream.clone(),
+            prefix: self.config.prefix.clone(),
+            partitions: self.config.partitions,
+            partition,
+            last: after,
+        };
+        Ok(Box::pin(streams::try_unfold(follow, |mut follow| async move {
+            let stored = follow.next().await?;
+            Ok(Some((stored, follow)))
+        })))
+    }
+
+    async fn describe(&self) -> Result<Description, ReadError> {
+        let mut infos = Vec::new();
+        for partition in 0..self.config.partitions {
+            infos.push(self.info(partition).await?);
+        }
+        let server = self.client.server_info();
+        let commits: u64 = infos.iter().map(|info| info.state.messages).sum();
+        let orders: u64 = infos.iter().map(|info| info.state.subjects_count).sum();
+        let mut facts = vec![
+            ("server", format!("nats-server {} ({})", server.version, server.server_name)),
+            ("cluster", server.cluster.unwrap_or_else(|| "none".to_owned())),
+            ("partitions", self.config.partitions.to_string()),
+            ("commits", commits.to_string()),
+            ("subjects", orders.to_string()),
+            ("largest commit", format!("{} bytes", self.limit())),
+            (
+                "sync_interval",
+                "not visible to clients; `always` flushes every commit before it is acknowledged, the server's \
+                 default flushes every two minutes"
+                    .to_owned(),
+            ),
+        ];
+        let mut warnings = Vec::new();
+        for info in &infos {
+            facts.extend(settings::facts(info));
+            warnings.extend(settings::warnings(info));
+        }
+        Ok(Description {
+            kind: "jetstream",
+            location: self.config.location(),
+            facts: facts.into_iter().map(|(label, value)| (label.to_owned(), value)).collect(),
+            warnings,
+            bytes_on_disk: Some(infos.iter().map(|info| info.state.bytes).sum()),
+        })
+    }
+}
+
+// Opening ---------------------------------------------------------------------------------------------------
+
+async fn connect(config: &JetStreamConfig) -> Result<(Client, watch::Receiver<u64>), OpenError> {
+    let (count, losses) = watch::channel(0_u64);
+    let count = Arc::new(count);
+    let mut options = ConnectOptions::new()
+        .name("daybook")
+        .connection_timeout(config.connect_timeout)
+        .request_timeout(Some(config.ack_timeout))
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempts| {
+            let exponent = u32::try_from(attempts.min(10)).unwrap_or(10);
+            RECONNECT.min(Duration::from_millis(2_u64.saturating_pow(exponent)))
+        })
+        .event_callback(move |event| {
+            if event == Event::Disconnected {
+                count.send_modify(|losses| *losses += 1);
+            }
+            tracing::info!(%event, "the connection to the journal's server");
+            std::future::ready(())
+        });
+    options = match config.login() {
+        Credentials::None => options,
+        Credentials::File(path) => options
+            .credentials_file(&path)
+            .await
+            .map_err(|e| OpenError::Refused(format!("the credentials {}: {e}", path.display())))?,
+        Credentials::Token(token) => options.token(token),
+        Credentials::Password { user, password } => options.user_and_password(user.clone(), password.clone()),
+        Credentials::Nkey(seed) => options.nkey(seed),
+    };
+    if let Some(path) = &config.root_certificates {
+        options = options.add_root_certificates(path.clone());
+    }
+    let location = config.location();
+    let addresses: Vec<&str> = location.split(',').collect();
+    let client = options.connect(addresses).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::ServerParse => {
+            OpenError::Refused(format!("{location} is not a list of NATS addresses such as nats://host:4222"))
+        }
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            OpenError::Refused(format!("{location} does not accept the credentials: {error}"))
+        }
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Tls
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects => OpenError::Unavailable(format!("{location}: {error}").into()),
+    })?;
+    Ok((client, losses))
+}
+
+fn check_version(version: &str) -> Result<(), OpenError> {
+    let mut numbers = version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found >= OLDEST_SERVER {
+        return Ok(());
+    }
+    let (major, minor) = OLDEST_SERVER;
+    Err(OpenError::Refused(format!(
+        "the NATS server has version {version}; Daybook needs {major}.{minor} or later: upgrade the server"
+    )))
+}
+
+async fn check_jetstream(context: &Context, config: &JetStreamConfig) -> Result<(), OpenError> {
+    let Err(error) = context.query_account().await else { return Ok(()) };
+    let disabled = match error.kind() {
+        AccountErrorKind::JetStreamUnavailable => true,
+        AccountErrorKind::JetStream(error) => {
+            [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT]
+                .contains(&error.error_code())
+        }
+        AccountErrorKind::TimedOut | AccountErrorKind::Other => false,
+    };
+    if disabled {
+        let location = config.location();
+        return Err(OpenError::Refused(format!(
+            "{location} has no JetStream for this account: start nats-server with `-js`, or enable JetStream for \
+             the account"
+        )));
+    }
+    Err(OpenError::Unavailable(error.into()))
+}
+
+/// Finds every partition's stream, or creates all that are missing, and compares their settings.
+async fn open_streams(context: &Context, config: &JetStreamConfig) -> Result<Vec<Stream<()>>, OpenError> {
+    let mut infos = Vec::new();
+    for partition in 0..config.partitions {
+        infos.push(find_stream(context, &settings::stream_name(config, partition)).await?);
+    }
+    let in_use = infos.iter().flatten().any(|info| info.state.last_sequence > 0);
+    let mut streams = Vec::new();
+    let mut differences = Vec::new();
+    for (partition, info) in (0..config.partitions).zip(infos) {
+        let name = settings::stream_name(config, partition);
+        let info = match info {
+            Some(info) => info,
+            None if in_use => {
+                return Err(OpenError::Refused(format!(
+                    "the stream {name} is missing while others of the same journal hold commits: restore it from a \
+                     backup, or check `partitions`"
+                )));
+            }
+            None => create_stream(context, config, partition).await?,
+        };
+        differences.extend(settings::differences(config, partition, &info));
+        streams.push(context.get_stream_no_info(&name).await.map_err(|e| OpenError::Unavailable(e.into()))?);
+    }
+    if differences.is_empty() {
+        return Ok(streams);
+    }
+    Err(OpenError::Refused(format!(
+        "the streams are not kept as this journal needs them; change them, the configuration, or the prefix:\n{}",
+        differences.join("\n")
+    )))
+}
+
+async fn find_stream(context: &Context, name: &str) -> Result<Option<Info>, OpenError> {
+    match context.get_stream(name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(_)
+            | GetStreamErrorKind::Request
+            | GetStreamErrorKind::EmptyName
+            | GetStreamErrorKind::InvalidStreamName => Err(OpenError::Unavailable(error.into())),
+        },
+    }
+}
+
+async fn create_stream(
+    context: &Context,
+    config: &JetStreamConfig,
+    partition: u16,
+) -> Result<Info, OpenError> {
+    let wanted = settings::wanted(config, partition);
+    let name = wanted.name.clone();
+    let error = match context.create_stream(wanted).await {
+        Ok(stream) => return Ok(stream.cached_info().clone()),
+        Err(error) => error,
+    };
+    if let CreateStreamErrorKind::JetStream(reason) = error.kind() {
+        match reason.error_code() {
+            // Another node was faster, with other settings: they are compared next.
+            ErrorCode::STREAM_NAME_EXIST => {
+                if let Some(info) = find_stream(context, &name).await? {
+                    return Ok(info);
+                }
+            }
+            ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
+            | ErrorCode::STREAM_SUBJECT_OVERLAP
+            | ErrorCode::STREAM_INVALID_CONFIG => {
+                return Err(OpenError::Refused(format!("the server will not create {name}: {reason}")));
+            }
+            _ => {}
+        }
+    }
+    Err(OpenError::Unavailable(error.into()))
+}
+
+// Appending -------------------------------------------------------------------------------------------------
+
+/// Why a publish was not acknowledged with a sequence.
+enum Unstored {
+    /// The subject's newest commit is not the expected one, or another is on its way: look closer.
+    OtherSequence,
+    Failed(AppendError),
+}
+
+impl JetStreamJournal {
+    async fn publish(
+        &self,
+        partition: u16,
+        subject: String,
+        draft: &Draft,
+        expected: u64,
+    ) -> Result<u64, Unstored> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string().as_str());
+        let name = settings::stream_name(&self.config, partition);
+        headers.insert(header::NATS_EXPECTED_STREAM, name.as_str());
+        let request = Request::new().headers(headers).payload(draft.bytes.clone()).timeout(None);
+        let answer =
+            tokio::time::timeout(self.config.ack_timeout, self.client.send_request(subject, request));
+        let message = match answer.await {
+            Err(elapsed) => return Err(Unstored::Failed(AppendError::Unknown(elapsed.into()))),
+            Ok(Err(error)) => {
+                return Err(Unstored::Failed(match error.kind() {
+                    // Nobody listens on the subject: no stream has seen the message.
+                    RequestErrorKind::NoResponders => AppendError::Unavailable(error.into()),
+                    // Checked before anything is sent.
+                    RequestErrorKind::InvalidSubject => AppendError::Unavailable(error.into()),
+                    RequestErrorKind::MaxPayloadExceeded => {
+                        AppendError::TooLarge { size: draft.bytes.len(), limit: self.limit() }
+                    }
+                    RequestErrorKind::TimedOut | RequestErrorKind::Other => {
+                        AppendError::Unknown(error.into())
+                    }
+                }));
+            }
+            Ok(Ok(message)) => message,
+        };
+        match serde_json::from_slice(&message.payload) {
+            Ok(Response::Ok(PublishAck { sequence, .. })) if sequence > 0 => Ok(sequence),
+            Ok(Response::Ok(ack)) => Err(Unstored::Failed(AppendError::Unknown(
+                format!("not an answer to an append: {ack:?}").into(),
+            ))),
+            Ok(Response::Err { error }) => Err(self.refused(draft, error)),
+            Err(error) => Err(Unstored::Failed(AppendError::Unknown(error.into()))),
+        }
+    }
+
+    /// What a server's refusal says about the commit.
+    fn refused(&self, draft: &Draft, error: jetstream::Error) -> Unstored {
+        match error.error_code() {
+            // 10071; in clusters also 10164, when a message for the subject is still being replicated.
+            ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
+                Unstored::OtherSequence
+            }
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => {
+                Unstored::Failed(AppendError::TooLarge { size: draft.bytes.len(), limit: self.limit() })
+            }
+            // Answered before the message is taken in.
+            ErrorCode::JETSTREAM_NOT_ENABLED
+            | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
+            | ErrorCode::STREAM_NOT_MATCH
+            | ErrorCode::STREAM_SEALED
+            | ErrorCode::STREAM_TOO_MANY_REQUESTS => Unstored::Failed(AppendError::Unavailable(error.into())),
+            // A single server checks its limits before it stores. In a cluster they are checked once more when the
+            // message has been agreed on, and another server may have had room for it.
+            ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+            | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+                if self.config.replicas == 1 =>
+            {
+                Unstored::Failed(AppendError::Unavailable(error.into()))
+            }
+            // Among them 10077, "store failed": what reached the disk before it failed, nobody knows.
+            _ => Unstored::Failed(AppendError::Unknown(error.into())),
+        }
+    }
+
+    /// Finds out what a wrong last sequence means: this very draft was stored before, or another one was.
+    async fn settle(
+        &self,
+        stream: &Stream<()>,
+        partition: u16,
+        subject: &str,
+        draft: &Draft,
+        expected: u64,
+    ) -> Result<u64, AppendError> {
+        let deadline = Instant::now() + self.config.ack_timeout;
+        loop {
+            let follower = next_of(stream, subject, expected + 1).await.map_err(AppendError::Unknown)?;
+            if let Some(message) = follower.as_ref().filter(|message| draft.is(&message.payload)) {
+                return Ok(message.sequence);
+            }
+            let newest = newest_of(stream, subject).await.map_err(AppendError::Unknown)?;
+            let newest = newest.map_or(0, |message| message.sequence);
+            if follower.is_some() || newest < expected {
+                return Err(AppendError::Conflict { actual: Position { partition, sequence: newest } });
+            }
+            // The expectation held a moment ago, so what stood in the way is being stored: it may be this draft.
+            if Instant::now() > deadline {
+                return Err(AppendError::Unknown("an earlier append is still on its way".into()));
+            }
+            tokio::time::sleep(IN_FLIGHT).await;
+        }
+    }
+}
+
+// Reading ---------------------------------------------------------------------------------------------------
+
+impl JetStreamJournal {
+    async fn info(&self, partition: u16) -> Result<Info, ReadError> {
+        let stream = self.stream(partition)?;
+        self.read(async { stream.get_info().await.map_err(BoxError::from) }).await
+    }
+
+    fn stored(&self, partition: u16, message: StreamMessage) -> Result<Stored, ReadError> {
+        let position = Position { partition, sequence: message.sequence };
+        let subject = parse_subject(&self.config.prefix, self.config.partitions, position, &message.subject)?;
+        Ok(Stored { position, subject, bytes: message.payload })
+    }
+}
+
+/// A tail: an ordered consumer, and what it has to come up with next.
+struct Follow {
+    messages: push::Ordered,
+    /// The client library may miss a connection that is lost and back at once, and sit out two heartbeats.
+    losses: watch::Receiver<u64>,
+    stream: Stream<()>,
+    prefix: String,
+    partitions: u16,
+    partition: u16,
+    last: u64,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Result<Stored, ReadError> {
+        let message = tokio::select! {
+            message = self.messages.next() => message,
+            _ = self.losses.changed() => return Err(ReadError::Unavailable("the connection was lost".into())),
+        };
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(unavailable(error)),
+            None => return Err(ReadError::Unavailable("the connection was closed".into())),
+        };
+        let sequence = message.info().map_err(ReadError::Unavailable)?.stream_sequence;
+        let position = Position { partition: self.partition, sequence };
+        if sequence != self.last + 1 {
+            return Err(self.out_of_order(position).await);
+        }
+        self.last = sequence;
+        let subject = parse_subject(&self.prefix, self.partitions, position, &message.subject)?;
+        Ok(Stored { position, subject, bytes: message.message.payload })
+    }
+
+    /// A consumer that starts over is a nuisance, a stream with a hole in it a catastrophe: which one is it?
+    async fn out_of_order(&mut self, found: Position) -> ReadError {
+        let wanted = self.last + 1;
+        match message_at(&self.stream, wanted).await {
+            Ok(None) if found.sequence > wanted => {
+                let reason = format!("sequence {wanted} is missing before it");
+                ReadError::Foreign { position: found, reason }
+            }
+            Ok(_) => ReadError::Unavailable(format!("the consumer gave {found}, not {wanted}").into()),
+            Err(error) => ReadError::Unavailable(error),
+        }
+    }
+}
+
+async fn message_at(stream: &Stream<()>, sequence: u64) -> Result<Option<StreamMessage>, BoxError> {
+    found(stream.raw_message_builder().sequence(sequence).send().await)
+}
+
+/// The subject's first message from a sequence on, as the leader has it.
+async fn next_of(stream: &Stream<()>, subject: &str, from: u64) -> Result<Option<StreamMessage>, BoxError> {
+    found(stream.raw_message_builder().sequence(from).next_by_subject(subject).send().await)
+}
+
+/// The subject's newest message, as the leader has it.
+async fn newest_of(stream: &Stream<()>, subject: &str) -> Result<Option<StreamMessage>, BoxError> {
+    found(stream.raw_message_builder().last_by_subject(subject).send().await)
+}
+
+fn found(read: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMessage>, BoxError> {
+    match read {
+        Ok(message) => Ok(Some(message)),
+        Err(error) => match error.kind() {
+            RawMessageErrorKind::NoMessageFound => Ok(None),
+            RawMessageErrorKind::InvalidSubject
+            | RawMessageErrorKind::JetStream(_)
+            | RawMessageErrorKind::Other => Err(error.into()),
+        },
+    }
+}
+
+fn subject_of(prefix: &str, partition: u16, subject: &Subject) -> String {
+    format!("{prefix}.{partition}.{}.{}", subject.tenant, subject.id)
+}
+
+/// The inverse of [`subject_of`]: what fails here, no Daybook has written.
+fn parse_subject(prefix: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
+    let parts = text.rsplit_once('.').and_then(|(rest, id)| {
+        let (_, tenant) = rest.rsplit_once('.')?;
+        Some(Subject { tenant: tenant.parse().ok()?, id: id.parse().ok()? })
+    });
+    let ours = |subject: &Subject| {
+        subject.partition(partitions) == at.partition && subject_of(prefix, at.partition, subject) == text
+    };
+    parts.filter(ours).ok_or_else(|| ReadError::Foreign {
+        position: at,
+        reason: format!("its subject {text} is not that of a commit"),
+    })
+}
+
+fn unavailable(error: impl Into<BoxError>) -> ReadError {
+    ReadError::Unavailable(error.into())
+}

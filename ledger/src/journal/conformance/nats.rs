@@ -78,6 +78,8 @@ pub struct NatsSettings {
     pub jetstream: String,
     /// Lines outside it, such as a `cluster` block.
     pub server: String,
+    /// Leaves the `jetstream` block out.
+    pub without_jetstream: bool,
 }
 
 /// A running `nats-server`.
@@ -152,6 +154,22 @@ impl NatsServer {
         }
     }
 
+    /// Stops the server from doing anything, while its connections stay open: a machine that hangs.
+    pub fn pause(&mut self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&mut self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("the server runs");
+        let sent = Command::new("kill").arg(signal).arg(process.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
     /// Starts a killed server again, on the same port and directory, and waits until it answers.
     pub async fn restart(&mut self) {
         self.kill();
@@ -162,12 +180,14 @@ impl NatsServer {
     fn spawn(&mut self) {
         let directory = self.directory.display();
         fs::create_dir_all(&self.directory).expect("a directory for the server");
-        let NatsSettings { jetstream, server } = &self.settings;
+        let NatsSettings { jetstream, server, without_jetstream } = &self.settings;
+        let jetstream = match without_jetstream {
+            true => String::new(),
+            false => format!("jetstream {{\nstore_dir: \"{directory}\"\n{jetstream}\n}}"),
+        };
         let port = self.port;
-        let text = format!(
-            "listen: \"127.0.0.1:{port}\"\nlog_file: \"{directory}/log\"\n\
-             jetstream {{\nstore_dir: \"{directory}\"\n{jetstream}\n}}\n{server}\n"
-        );
+        let text =
+            format!("listen: \"127.0.0.1:{port}\"\nlog_file: \"{directory}/log\"\n{jetstream}\n{server}\n");
         let file = self.directory.join("nats.conf");
         fs::write(&file, text).expect("a configuration for the server");
         let process = Command::new(&self.binary)
