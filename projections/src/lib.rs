@@ -1,1 +1,21 @@
-//! placeholder
+//! Views folded from the journal, and the store that keeps them.
+//!
+//! In reading order: `views` says what each view is and how a commit changes it (pure); `fold` puts one commit's
+//! changes to all of them together; `store` keeps the rows and answers reads; `projector` follows the journal;
+//! `rebuild` folds the log anew beside what is there; `reader` makes reads see the caller's own writes.
+//!
+//! What must stay true: everything here can be deleted and comes back from the journal, the same to the last byte.
+
+mod fold;
+pub mod projector;
+pub mod reader;
+pub mod rebuild;
+pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod views;
+
+pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
+pub use reader::{ReadError, Reader};
+pub use rebuild::{Progress, RebuildError, RebuildReport, fresh_digest, rebuild};
+pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};

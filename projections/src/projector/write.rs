@@ -1,0 +1,114 @@
+//! The writing thread: folds what all partitions bring, and tells everybody what has become visible.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use super::Shared;
+use crate::store::{Entry, Stopped, StoreError, Views, Writer};
+
+/// Chunks that may wait for the writer.
+const QUEUE: usize = 4;
+
+/// Commits of one partition, in order, and why nothing follows them, if so.
+pub(super) struct Work {
+    pub(super) entries: Vec<Entry>,
+    pub(super) stopped: Option<Stopped>,
+}
+
+/// Starts the thread. It ends, with everything on disk, when every sender is gone.
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    writer: Writer,
+    views: Views,
+) -> io::Result<(mpsc::Sender<Work>, JoinHandle<()>)> {
+    let (works, waiting) = mpsc::channel(QUEUE);
+    let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
+        run(&shared, writer, waiting);
+        if let Err(error) = views.flush() {
+            tracing::error!(%error, "the views could not be made durable; the next start folds what is missing");
+        }
+    })?;
+    Ok((works, thread))
+}
+
+fn run(shared: &Shared, mut writer: Writer, mut waiting: mpsc::Receiver<Work>) {
+    while let Some(work) = waiting.blocking_recv() {
+        let mut works = vec![work];
+        let mut size = works[0].entries.len();
+        while size < shared.options.batch
+            && let Ok(work) = waiting.try_recv()
+        {
+            size += work.entries.len();
+            works.push(work);
+        }
+        if let Err(error) = write(shared, &mut writer, works) {
+            fail(shared, &error);
+            return;
+        }
+    }
+}
+
+fn write(shared: &Shared, writer: &mut Writer, works: Vec<Work>) -> Result<(), StoreError> {
+    let mut entries = Vec::with_capacity(works.iter().map(|work| work.entries.len()).sum());
+    let mut stops = Vec::new();
+    for work in works {
+        entries.extend(work.entries);
+        stops.extend(work.stopped);
+    }
+    while !entries.is_empty() {
+        entries.retain(|entry| shared.partition(entry.recorded.position.partition).halted.get().is_none());
+        let Some(stopped) = writer.write(&entries)? else {
+            publish(shared, entries);
+            break;
+        };
+        // What comes before it is written; what comes after it in its partition never will be.
+        let rest = entries.iter().position(|entry| entry.recorded.position == stopped.position);
+        let rest = entries.split_off(rest.unwrap_or(entries.len()));
+        publish(shared, entries);
+        shared.halt(stopped);
+        entries = rest;
+    }
+    for stopped in stops {
+        shared.halt(stopped);
+    }
+    Ok(())
+}
+
+/// First the figure that says what is visible, then those who wait for it.
+fn publish(shared: &Shared, entries: Vec<Entry>) {
+    shared.applied.send_modify(|applied| {
+        for entry in &entries {
+            let position = entry.recorded.position;
+            if let Some(applied) = applied.get_mut(usize::from(position.partition)) {
+                *applied = position.sequence;
+            }
+        }
+    });
+    let mut touched = vec![false; shared.partitions.len()];
+    let has_listeners = shared.changes.receiver_count() > 0;
+    for Entry { recorded, bytes: _ } in entries {
+        touched[usize::from(recorded.position.partition)] = true;
+        shared.waiters.wake(recorded.commit.record);
+        // It fails when the last listener has just left.
+        if has_listeners && shared.changes.send(Arc::new(recorded)).is_err() {
+            tracing::trace!("nobody listens for changes any more");
+        }
+    }
+    for (partition, _) in (0..).zip(touched).filter(|(_, touched)| *touched) {
+        shared.report(partition);
+    }
+}
+
+/// Without its store no partition can go on.
+fn fail(shared: &Shared, error: &StoreError) {
+    for (partition, of) in (0..).zip(&shared.partitions) {
+        if of.halted.get().is_none() {
+            let sequence = shared.applied(partition) + 1;
+            let position = ledger::ids::Position { partition, sequence };
+            shared.halt(Stopped { position, reason: error.to_string() });
+        }
+    }
+}

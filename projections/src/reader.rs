@@ -1,0 +1,174 @@
+//! Reads that see the caller's own writes.
+//!
+//! Views are a moment behind the log, and each node's by another moment. What must stay true: an order whose commit
+//! was acknowledged is found by any node, and a caller who was told of a position sees what it says. Where a view
+//! is not there yet, the order is folded from the journal, by the same rules.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ledger::commit::Changes;
+use ledger::execute::{Aggregate, Ledger, LoadError};
+use ledger::ids::{Position, RecordId, TenantId};
+use ledger::offer::Offer;
+use ledger::order::Order;
+
+use crate::store::{StoreError, Views};
+use crate::views::{HistoryEntry, OrderView, history, order};
+
+/// Why a read failed. Nothing is known about the order, not even whether there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The view store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record had to be folded from the journal, and could not be.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// The read side: views where they are fresh enough, the journal where they are not. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    ledger: Ledger,
+    views: Views,
+    accepted: Arc<Mutex<Accepted>>,
+}
+
+/// What this node has acknowledged and its views do not show yet.
+#[derive(Default)]
+struct Accepted {
+    newest: HashMap<RecordId, Position>,
+    /// The same, about in the order of the log.
+    queue: VecDeque<(RecordId, Position)>,
+}
+
+impl Reader {
+    /// A reader of these views, over the same journal that they are folded from.
+    pub fn new(ledger: Ledger, views: Views) -> Self {
+        Reader { ledger, views, accepted: Arc::default() }
+    }
+
+    /// The views behind it, for reads that may be a moment old: lists, totals, quarantine.
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// Remembers that somebody was told of this commit: reads of the record show it from now on.
+    ///
+    /// Takes room only until the views show it too.
+    pub fn note_accepted(&self, record: RecordId, position: Position) {
+        let mut accepted = self.accepted();
+        let newest = accepted.newest.entry(record).or_insert(position);
+        newest.sequence = newest.sequence.max(position.sequence);
+        accepted.queue.push_back((record, position));
+        while let Some(&(record, position)) = accepted.queue.front() {
+            // A store that cannot be read forgets nothing; whoever reads next hears of it.
+            if !self.is_projected(position).unwrap_or(false) {
+                break;
+            }
+            accepted.queue.pop_front();
+            if accepted.newest.get(&record).is_some_and(|newest| newest.sequence <= position.sequence) {
+                accepted.newest.remove(&record);
+            }
+        }
+    }
+
+    /// An order, at least as new as `at_least` (the position of one of its commits) and as what this node
+    /// accepted itself.
+    pub async fn order(
+        &self,
+        tenant: &TenantId,
+        id: RecordId,
+        at_least: Option<Position>,
+    ) -> Result<Option<OrderView>, ReadError> {
+        if self.is_fresh(id, at_least)?
+            && let Some(view) = self.views.order(tenant, id)?
+        {
+            return Ok(Some(view));
+        }
+        let (view, _) = self.fold_order(tenant, id).await?;
+        Ok(view)
+    }
+
+    /// An order's commits, oldest first, as far as `order` would show it; empty when there is no such order.
+    pub async fn history(
+        &self,
+        tenant: &TenantId,
+        id: RecordId,
+        at_least: Option<Position>,
+    ) -> Result<Vec<HistoryEntry>, ReadError> {
+        if self.is_fresh(id, at_least)? {
+            let entries = self.views.history(tenant, id)?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+        }
+        let (_, entries) = self.fold_order(tenant, id).await?;
+        Ok(entries)
+    }
+
+    /// An offer and the commit that registered it last, at least as new as what this node accepted itself.
+    pub async fn offer(
+        &self,
+        tenant: &TenantId,
+        identifier: &str,
+    ) -> Result<Option<(Offer, Position)>, ReadError> {
+        let id = Offer::record_id(tenant, identifier);
+        if self.is_fresh(id, None)?
+            && let Some(offer) = self.views.offer(tenant, identifier)?
+        {
+            return Ok(Some(offer));
+        }
+        let newest = self.ledger.history::<Offer>(tenant, id).await?.steps.pop();
+        Ok(newest.map(|step| (step.state, step.recorded.position)))
+    }
+
+    async fn fold_order(
+        &self,
+        tenant: &TenantId,
+        id: RecordId,
+    ) -> Result<(Option<OrderView>, Vec<HistoryEntry>), ReadError> {
+        let mut view = None;
+        let mut entries = Vec::new();
+        for step in self.ledger.history::<Order>(tenant, id).await?.steps {
+            let recorded = &step.recorded;
+            let corrupt = |reason: String| LoadError::Corrupt { position: recorded.position, reason };
+            let after = order::apply(view, recorded).map_err(|error| corrupt(error.to_string()))?;
+            let events = order_events(&recorded.commit.changes);
+            entries.push(history::entry(recorded, events, &after.order));
+            view = Some(after);
+        }
+        Ok((view, entries))
+    }
+
+    /// Whether the views show all of the record that this read has to.
+    fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> Result<bool, StoreError> {
+        let accepted = self.accepted().newest.get(&record).copied();
+        for position in [accepted, at_least].into_iter().flatten() {
+            if !self.is_projected(position)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_projected(&self, position: Position) -> Result<bool, StoreError> {
+        Ok(self.views.checkpoint(position.partition)? >= position.sequence)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        let accepted = self.accepted();
+        assert!(accepted.newest.len() <= accepted.queue.len());
+        accepted.queue.len()
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, Accepted> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn order_events(changes: &Changes) -> &[ledger::order::Event] {
+    Order::from_changes(changes).unwrap_or_default()
+}

@@ -1,0 +1,259 @@
+//! Folding a whole log anew: into a new generation beside the live one, or somewhere else to compare.
+//!
+//! Reading and decoding, and folding and writing, are the projector's own code; only what is around them differs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{Stream, StreamExt};
+use ledger::ids::Position;
+use ledger::journal::{Journal, ReadError};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::projector::{Chunk, End, chunks};
+use crate::store::{Digest, Entry, Stopped, StoreError, StoreOptions, Views, ViewsDigest, Writer};
+
+/// How far a rebuild has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Commits folded.
+    pub applied: u64,
+    /// Commits to fold in all.
+    pub last: u64,
+    /// Commits a second, on average so far.
+    pub rate_per_s: u64,
+    /// Time left at that rate, once there is one.
+    pub eta: Option<Duration>,
+}
+
+/// What a rebuild did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RebuildReport {
+    /// The generation that is live now.
+    pub generation: u64,
+    /// Digest of its rows.
+    pub digest: Digest,
+    /// Digest of the generation that was live before; none when there was none, or when it was folded up to
+    /// another place in the log or by another version, so that the two cannot be compared.
+    pub previous_digest: Option<Digest>,
+    /// Commits folded.
+    pub commits: u64,
+}
+
+/// Why a rebuild did not happen. What was live before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[from] ReadError),
+    /// The log holds something that cannot be.
+    #[error("the log cannot be folded at {position}: {reason}")]
+    Unreadable {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The view store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Folds the whole log into a new generation of the store at `path` and makes it live.
+///
+/// Offline: the store must not be open elsewhere. The generation that was live before is kept, older ones are not.
+/// A rebuild that is cut short leaves everything as it was.
+pub async fn rebuild(
+    journal: &dyn Journal,
+    path: &Path,
+    options: &StoreOptions,
+    progress: impl FnMut(Progress),
+) -> Result<RebuildReport, RebuildError> {
+    let (path, options) = (path.to_owned(), options.clone());
+    let views = blocking(move || Views::open(&path, &options)).await?;
+    let store = Arc::clone(views.store());
+    let generation = {
+        let store = Arc::clone(&store);
+        Arc::new(blocking(move || store.new_generation()).await?)
+    };
+    let upto = ends(journal).await?;
+    let writer = Writer::new(Arc::clone(&store), Arc::clone(&generation));
+    let commits = fold_log(journal, writer, &upto, progress).await?;
+    let finished = blocking(move || {
+        let ViewsDigest { digest, checkpoint } = generation.digest()?;
+        let previous = store.live();
+        let is_comparable = store.is_of_this_version(&previous)? && previous.checkpoints()? == checkpoint;
+        let previous_digest = if is_comparable { Some(previous.digest()?.digest) } else { None };
+        let number = generation.number;
+        store.swap(generation)?;
+        Ok(RebuildReport { generation: number, digest, previous_digest, commits })
+    });
+    Ok(finished.await?)
+}
+
+/// The digest of views folded afresh from the log, up to a sequence per partition, or to its present end.
+///
+/// The views are kept in the system's directory for temporary files while they are needed.
+pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result<ViewsDigest, RebuildError> {
+    let scratch = Scratch(std::env::temp_dir().join(format!("daybook-fresh-{}", Uuid::now_v7())));
+    let path = scratch.0.join("views");
+    let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
+    let upto = match upto {
+        Some(upto) => upto.to_vec(),
+        None => ends(journal).await?,
+    };
+    let writer = Writer::new(Arc::clone(views.store()), views.store().live());
+    fold_log(journal, writer, &upto, |_| {}).await?;
+    Ok(blocking(move || views.digest()).await?)
+}
+
+/// A directory that is gone when this is.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a temporary directory is left behind");
+        }
+    }
+}
+
+async fn ends(journal: &dyn Journal) -> Result<Vec<u64>, ReadError> {
+    let mut ends = Vec::new();
+    for partition in 0..journal.partitions() {
+        ends.push(journal.last_sequence(partition).await?);
+    }
+    Ok(ends)
+}
+
+/// Chunks that may wait for the writer.
+const QUEUE: usize = 4;
+/// Commits folded together.
+const BATCH: usize = 1000;
+/// A tail that brings nothing for so long although there is more has failed.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+
+/// Folds each partition from the start up to a sequence. Returns how many commits there were.
+async fn fold_log(
+    journal: &dyn Journal,
+    writer: Writer,
+    upto: &[u64],
+    mut progress: impl FnMut(Progress),
+) -> Result<u64, RebuildError> {
+    let (works, waiting) = mpsc::channel(QUEUE);
+    let folded = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&folded);
+    let thread = tokio::task::spawn_blocking(move || write_all(writer, waiting, &counter));
+
+    let (started, last) = (Instant::now(), upto.iter().sum());
+    let mut report = || progress(Progress::at(folded.load(Ordering::Relaxed), last, started.elapsed()));
+    let fed = feed(journal, works, upto, &mut report).await;
+    // Whatever the writer stumbled over came before what the reader did.
+    thread.await.map_err(|error| StoreError::Damaged(format!("the writer panicked: {error}")))??;
+    fed?;
+    report();
+    Ok(folded.load(Ordering::Relaxed))
+}
+
+/// Reads and decodes, ahead of the writer. Ends early when the writer is gone.
+async fn feed(
+    journal: &dyn Journal,
+    works: mpsc::Sender<Vec<Entry>>,
+    upto: &[u64],
+    report: &mut impl FnMut(),
+) -> Result<(), RebuildError> {
+    for (partition, &upto) in (0..journal.partitions()).zip(upto) {
+        let mut reached = 0;
+        if reached < upto {
+            let mut chunks = chunks(journal.tail(partition, 0).await?, partition, 0, BATCH);
+            while reached < upto {
+                let Chunk { mut entries, end } = next(&mut chunks).await?;
+                entries.truncate(usize::try_from(upto - reached).unwrap_or(usize::MAX));
+                reached += entries.len() as u64;
+                if works.send(entries).await.is_err() {
+                    return Ok(());
+                }
+                report();
+                match end {
+                    Some(end) if reached < upto => return Err(failure(partition, end)),
+                    Some(_) | None => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn next(chunks: &mut (impl Stream<Item = Chunk> + Unpin)) -> Result<Chunk, ReadError> {
+    match tokio::time::timeout(LONGEST_SILENCE, chunks.next()).await {
+        Ok(Some(chunk)) => Ok(chunk),
+        Ok(None) => Err(ReadError::Unavailable("the journal's tail ended".into())),
+        Err(_elapsed) => Err(ReadError::Unavailable("the journal's tail has fallen silent".into())),
+    }
+}
+
+fn failure(partition: u16, end: End) -> RebuildError {
+    match end {
+        End::Failed(error) => error.into(),
+        End::Unreadable(stopped) => stopped.into(),
+        End::Gap { due, found } => RebuildError::Unreadable {
+            position: Position { partition, sequence: due },
+            reason: format!("the log goes on with {found} instead"),
+        },
+    }
+}
+
+fn write_all(
+    mut writer: Writer,
+    mut waiting: mpsc::Receiver<Vec<Entry>>,
+    folded: &AtomicU64,
+) -> Result<(), RebuildError> {
+    while let Some(entries) = waiting.blocking_recv() {
+        if let Some(stopped) = writer.write(&entries)? {
+            return Err(stopped.into());
+        }
+        folded.fetch_add(entries.len() as u64, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+impl From<Stopped> for RebuildError {
+    fn from(Stopped { position, reason }: Stopped) -> Self {
+        RebuildError::Unreadable { position, reason }
+    }
+}
+
+impl Progress {
+    fn at(applied: u64, last: u64, elapsed: Duration) -> Self {
+        let rate_per_s = u128::from(applied) * 1_000_000 / elapsed.as_micros().max(1);
+        let rate_per_s = u64::try_from(rate_per_s).unwrap_or(u64::MAX);
+        let left = last.saturating_sub(applied);
+        let eta = left.checked_mul(1000).and_then(|left| left.checked_div(rate_per_s));
+        Progress { applied, last, rate_per_s, eta: eta.map(Duration::from_millis) }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Disk(std::io::Error::other(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_the_rate_and_the_time_left() {
+        let progress = Progress::at(500, 2000, Duration::from_secs(2));
+        assert_eq!((progress.rate_per_s, progress.eta), (250, Some(Duration::from_secs(6))));
+        assert_eq!(Progress::at(0, 2000, Duration::ZERO).eta, None);
+        assert_eq!(Progress::at(2000, 2000, Duration::from_secs(1)).eta, Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,340 @@
+//! The view store: rows in sled, one tree a generation, and the checkpoint in the same batch as the rows.
+//!
+//! What must stay true: the store can be lost at any moment without loss. So damage is met by moving the store
+//! aside, rows of another version by a new generation beside the old one; either way the views start empty, the
+//! log says why, and the projector folds them again. Only one process has a store open.
+//!
+//! Beside a store `views` there may be: `views.lock`; `views.damaged`, a note that the next start must not trust
+//! it; and `views.corrupt-<time>`, a store that was moved aside, for people to look at and delete.
+
+mod digest;
+mod disk;
+mod fingerprint;
+pub(crate) mod keys;
+mod queries;
+pub(crate) mod rows;
+mod writer;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+pub use digest::{Digest, ViewsDigest};
+use disk::{Disk, Tree};
+pub(crate) use fingerprint::fingerprint;
+pub use queries::Views;
+pub(crate) use writer::{Entry, Stopped, Writer, hash};
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error(
+        "the view store {} is in use by another process: stop it, or give this one a directory of its own",
+        path.display()
+    )]
+    Locked {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// It holds something that this Daybook did not write. It is folded again from the log at the next start.
+    #[error("the view store is damaged ({0}); it is folded again from the log at the next start")]
+    Damaged(String),
+    /// The disk failed, or the directory cannot be used.
+    #[error("the view store's disk failed: {0}")]
+    Disk(#[from] std::io::Error),
+}
+
+/// What can be chosen about a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Memory for pages, in bytes.
+    pub cache_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { cache_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// An open store.
+pub(crate) struct Store {
+    path: PathBuf,
+    disk: Disk,
+    meta: Tree,
+    /// What reads see. Held only for as long as it takes to clone the `Arc`.
+    live: RwLock<Arc<Generation>>,
+    /// Held while rows are written, and while somebody needs them to stand still.
+    writing: Mutex<()>,
+    /// Dropped last: the next process comes in after sled has let go.
+    _lock: File,
+}
+
+/// One complete set of rows.
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) rows: Tree,
+}
+
+const META: &str = "meta";
+const LIVE: &str = "live";
+const PREVIOUS: &str = "previous";
+
+fn tree_name(generation: u64) -> String {
+    format!("generation-{generation}")
+}
+
+fn schema_name(generation: u64) -> String {
+    format!("schema-{generation}")
+}
+
+impl Store {
+    /// Opens the store in a directory, creating it when missing, with a live generation whose rows this version
+    /// can read.
+    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let lock = lock(path)?;
+        if let Ok(reason) = fs::read_to_string(beside(path, "damaged")) {
+            move_aside(path, reason.trim())?;
+        }
+        let opened = Disk::open(path, options.cache_bytes).and_then(|disk| {
+            let (meta, live) = open_live(&disk)?;
+            Ok((disk, meta, live))
+        });
+        let (disk, meta, live) = match opened {
+            Ok(opened) => opened,
+            Err(StoreError::Damaged(reason)) => {
+                move_aside(path, &reason)?;
+                let disk = Disk::open(path, options.cache_bytes)?;
+                let (meta, live) = open_live(&disk)?;
+                (disk, meta, live)
+            }
+            Err(error @ (StoreError::Locked { .. } | StoreError::Disk(_))) => return Err(error),
+        };
+        tracing::info!(path = %path.display(), generation = live.number, "view store open");
+        Ok(Store {
+            path: path.to_owned(),
+            disk,
+            meta,
+            live: RwLock::new(Arc::new(live)),
+            writing: Mutex::new(()),
+            _lock: lock,
+        })
+    }
+
+    /// The generation that reads see.
+    pub(crate) fn live(&self) -> Arc<Generation> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps rows from being written until the guard is dropped.
+    pub(crate) fn hold_still(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new, empty generation beside the live one.
+    pub(crate) fn new_generation(&self) -> Result<Generation, StoreError> {
+        new_generation(&self.disk, &self.meta)
+    }
+
+    /// Whether a generation's rows were written by this version of the views.
+    pub(crate) fn is_of_this_version(&self, generation: &Generation) -> Result<bool, StoreError> {
+        let schema = self.meta.get(schema_name(generation.number))?;
+        Ok(schema.as_deref() == Some(&fingerprint()?[..]))
+    }
+
+    /// Makes a generation live, keeps the one that was, and drops those before it. One that was never filled is
+    /// not worth keeping: then the one before it is.
+    pub(crate) fn swap(&self, generation: Arc<Generation>) -> Result<(), StoreError> {
+        let before = self.live();
+        let kept = match before.checkpoints()?.is_empty() {
+            true => number(&self.meta, PREVIOUS)?,
+            false => Some(before.number),
+        };
+        // Its rows are on disk before anything says that they count.
+        self.disk.flush()?;
+        make_live(&self.meta, generation.number, kept)?;
+        self.disk.flush()?;
+        let live = generation.number;
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        tracing::info!(generation = live, previous = kept, "view generation swapped");
+        drop_all_but(&self.disk, &[Some(live), kept])
+    }
+
+    #[cfg(test)]
+    pub(crate) fn generations(&self) -> Vec<u64> {
+        let mut generations = generations(&self.disk);
+        generations.sort_unstable();
+        generations
+    }
+
+    /// Notes a generation as another version's.
+    #[cfg(test)]
+    pub(crate) fn pretend_version(&self, generation: u64, fingerprint: &[u8]) {
+        self.meta.insert(&schema_name(generation), fingerprint).expect("the store can be written");
+    }
+
+    /// Makes everything that is visible durable.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.disk.flush()
+    }
+
+    /// Passes a result on; leaves a note for the next start when it tells of damage.
+    pub(crate) fn noting_damage<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Damaged(reason)) = &result {
+            let note = beside(&self.path, "damaged");
+            tracing::error!(
+                path = %self.path.display(), reason,
+                "the view store is damaged; it is moved aside and folded again from the log at the next start"
+            );
+            if let Err(error) = fs::write(&note, reason) {
+                tracing::error!(%error, note = %note.display(), "the note of the damage cannot be written");
+            }
+        }
+        result
+    }
+}
+
+impl Generation {
+    /// How far a partition is folded; none when nothing of it is.
+    pub(crate) fn checkpoint(&self, partition: u16) -> Result<Option<rows::Checkpoint>, StoreError> {
+        let row = self.rows.get(keys::checkpoint(partition))?;
+        row.map(|row| rows::decode(&row)).transpose()
+    }
+
+    /// How far every partition is folded, by partition.
+    pub(crate) fn checkpoints(&self) -> Result<Vec<u64>, StoreError> {
+        let mut sequences = Vec::new();
+        for row in self.rows.range(&keys::checkpoints(), &keys::checkpoints().end()) {
+            let (key, row) = row?;
+            let partition = keys::checkpoint_partition(&key)
+                .ok_or_else(|| StoreError::Damaged("a checkpoint without a partition".to_owned()))?;
+            sequences.resize(usize::from(partition), 0);
+            sequences.push(rows::decode::<rows::Checkpoint>(&row)?.sequence);
+        }
+        Ok(sequences)
+    }
+
+    /// The digest of the rows as they are; the caller sees to it that they stand still.
+    pub(crate) fn digest(&self) -> Result<ViewsDigest, StoreError> {
+        let mut digest = Digest::default();
+        for row in self.rows.rows() {
+            let (key, row) = row?;
+            if !keys::is_checkpoint(&key) {
+                digest.add(&key, &row);
+            }
+        }
+        Ok(ViewsDigest { digest, checkpoint: self.checkpoints()? })
+    }
+}
+
+/// The live generation: the one noted as such if this version can read its rows, else the newest that it can, else
+/// a new one. Drops generations that nobody will ask for again.
+fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
+    let meta = disk.tree(META)?;
+    let fingerprint = fingerprint()?;
+    let (noted, previous) = (number(&meta, LIVE)?, number(&meta, PREVIOUS)?);
+    if noted.is_none() && disk.was_there() {
+        // sled takes what it can read for all there ever was; an old store without rows has lost them.
+        return Err(StoreError::Damaged("no generation is noted as live".to_owned()));
+    }
+    let mut readable = None;
+    for candidate in [noted, previous].into_iter().flatten() {
+        let schema = meta.get(schema_name(candidate))?;
+        if readable.is_none() && schema.as_deref() == Some(&fingerprint[..]) {
+            readable = Some(candidate);
+        }
+    }
+    let live = match readable {
+        Some(number) => Generation { number, rows: disk.tree(&tree_name(number))? },
+        None => new_generation(disk, &meta)?,
+    };
+    if noted != Some(live.number) {
+        if let Some(noted) = noted {
+            tracing::warn!(
+                generation = noted,
+                instead = live.number,
+                "the views were folded by another version of Daybook; folding them again from the log"
+            );
+        }
+        make_live(&meta, live.number, noted)?;
+        disk.flush()?;
+    }
+    let before = [noted, previous].into_iter().flatten().find(|number| *number != live.number);
+    drop_all_but(disk, &[Some(live.number), before])?;
+    // What follows reads it anyway; a checkpoint that cannot be read is damage worth knowing at once.
+    live.checkpoints()?;
+    Ok((meta, live))
+}
+
+fn number(meta: &Tree, name: &str) -> Result<Option<u64>, StoreError> {
+    let Some(value) = meta.get(name)? else { return Ok(None) };
+    let bytes = value.as_ref().try_into();
+    let bytes = bytes.map_err(|_| StoreError::Damaged(format!("{name} is not a generation's number")))?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}
+
+fn generations(disk: &Disk) -> Vec<u64> {
+    let names = disk.tree_names();
+    names.iter().filter_map(|name| name.strip_prefix("generation-")?.parse().ok()).collect()
+}
+
+fn new_generation(disk: &Disk, meta: &Tree) -> Result<Generation, StoreError> {
+    let noted = [number(meta, LIVE)?, number(meta, PREVIOUS)?];
+    let newest = generations(disk).into_iter().chain(noted.into_iter().flatten()).max();
+    let number = newest.unwrap_or(0) + 1;
+    let rows = disk.tree(&tree_name(number))?;
+    meta.insert(&schema_name(number), &fingerprint()?)?;
+    Ok(Generation { number, rows })
+}
+
+/// Notes which generation is live and which was before, in one step.
+fn make_live(meta: &Tree, live: u64, previous: Option<u64>) -> Result<(), StoreError> {
+    let previous = previous.map(|number| number.to_be_bytes().to_vec());
+    meta.apply([(LIVE, Some(live.to_be_bytes().to_vec())), (PREVIOUS, previous)])
+}
+
+fn drop_all_but(disk: &Disk, kept: &[Option<u64>]) -> Result<(), StoreError> {
+    for generation in generations(disk).into_iter().filter(|generation| !kept.contains(&Some(*generation))) {
+        tracing::info!(generation, "dropping an old view generation");
+        disk.drop_tree(&tree_name(generation))?;
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = File::options().create(true).truncate(false).write(true).open(beside(path, "lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Gets a store that cannot be trusted out of the way, for people to look at.
+fn move_aside(path: &Path, reason: &str) -> Result<(), StoreError> {
+    if path.exists() {
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%6fZ");
+        let aside = beside(path, &format!("corrupt-{time}"));
+        fs::rename(path, &aside)?;
+        tracing::error!(
+            path = %path.display(), reason, moved_to = %aside.display(),
+            "the view store is damaged and was moved aside; folding the views again from the log"
+        );
+    }
+    match fs::remove_file(beside(path, "damaged")) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,278 @@
+//! What the views can be asked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ledger::ids::{Position, RecordId, TenantId};
+use ledger::money::Currency;
+use ledger::offer::Offer;
+use ledger::quarantine::MatchKey;
+
+use super::disk::RowBytes;
+use super::keys::{self, Key, position_at_end};
+use super::rows::{
+    self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
+    TotalsRow, decode,
+};
+use super::{Generation, Store, StoreError, StoreOptions, ViewsDigest};
+use crate::views::{
+    HistoryEntry, IdempotencyEntry, ListFilter, OfferView, OrderView, Page, QuarantineView, Totals,
+};
+
+/// The views as they are projected so far. Cheap to clone; reads are synchronous and never wait for a commit.
+///
+/// What belongs to one tenant does not exist for another.
+#[derive(Clone)]
+pub struct Views {
+    store: Arc<Store>,
+}
+
+type Row = Result<(RowBytes, RowBytes), StoreError>;
+
+impl Views {
+    /// Opens the store in a directory, creating it when missing. Reads the disk; not for an async thread.
+    ///
+    /// A damaged store is moved aside, and one of another version is left beside a new one: in both cases the
+    /// views are empty, the log says why, and a projector folds them again.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Views, StoreError> {
+        Ok(Views { store: Arc::new(Store::open(path, options)?) })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// An order.
+    pub fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {
+        self.read(|live| live.order(tenant, id))
+    }
+
+    /// An order's commits, oldest first; empty when there is no such order.
+    pub fn history(&self, tenant: &TenantId, id: RecordId) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.read(|live| {
+            let Some(first) = live.first_of_order(tenant, id)? else { return Ok(Vec::new()) };
+            let prefix = keys::order_history(first);
+            let rows = live.rows.range(&prefix, &prefix.end());
+            rows.map(|row| HistoryEntry::try_from(decode::<HistoryRow<'_>>(&row?.1)?)).collect()
+        })
+    }
+
+    /// A tenant's orders, newest first, from below the cursor: the `next` of the page before.
+    pub fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        cursor: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.read(|live| live.list(tenant, filter, cursor, limit))
+    }
+
+    /// The orders that the shop calls by this name, oldest first.
+    pub fn by_merchant_reference(
+        &self,
+        tenant: &TenantId,
+        reference: &str,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        self.read(|live| live.records(&keys::merchant_reference(tenant, reference)))
+    }
+
+    /// The orders with a payment that a PSP calls by this name, oldest first.
+    pub fn by_payment_reference(
+        &self,
+        tenant: &TenantId,
+        reference: &str,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        self.read(|live| live.records(&keys::payment_reference(tenant, reference)))
+    }
+
+    /// The first commit made under an idempotency key.
+    pub fn idempotency(
+        &self,
+        tenant: &TenantId,
+        operation: &str,
+        key: &str,
+    ) -> Result<Option<IdempotencyEntry>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::idempotency(tenant, operation, key);
+            let first = live.rows.range(&prefix, &prefix.end()).next();
+            first.map(|row| decode::<IdempotencyRow>(&row?.1).map(IdempotencyEntry::from)).transpose()
+        })
+    }
+
+    /// A tenant's totals, by currency, in the order of the currencies' codes.
+    pub fn totals(&self, tenant: &TenantId) -> Result<Vec<(Currency, Totals)>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::tenant_totals(tenant);
+            let rows = live.rows.range(&prefix, &prefix.end()).map(|row| {
+                let (key, row) = row?;
+                let currency = rows::currency(key.strip_prefix(prefix.as_ref()).unwrap_or_default())?;
+                Ok((currency, decode::<TotalsRow>(&row)?.into()))
+            });
+            rows.collect()
+        })
+    }
+
+    /// An offer, and the commit that registered it last.
+    pub fn offer(
+        &self,
+        tenant: &TenantId,
+        identifier: &str,
+    ) -> Result<Option<(Offer, Position)>, StoreError> {
+        self.read(|live| {
+            let row = live.rows.get(keys::offer(tenant, Offer::record_id(tenant, identifier)))?;
+            let view = row.map(|row| OfferView::try_from(decode::<OfferRow<'_>>(&row)?)).transpose()?;
+            Ok(view.map(|view| (view.offer, view.last)))
+        })
+    }
+
+    /// A tenant's quarantined webhooks, newest first, from below the cursor: the `first` of the last one seen.
+    pub fn quarantine(
+        &self,
+        tenant: &TenantId,
+        cursor: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantineView>, StoreError> {
+        self.read(|live| {
+            let rows = live.newest(&keys::quarantine(tenant), cursor).take(limit);
+            rows.map(|row| QuarantineView::try_from(decode::<QuarantineRow<'_>>(&row?.1)?)).collect()
+        })
+    }
+
+    /// One quarantined webhook.
+    pub fn quarantined(&self, tenant: &TenantId, id: RecordId) -> Result<Option<QuarantineView>, StoreError> {
+        self.read(|live| {
+            let Some(first) = live.rows.get(keys::quarantine_id(tenant, id))? else { return Ok(None) };
+            let first = decode::<PositionRow>(&first)?.into();
+            let row = live.rows.get(keys::quarantine(tenant).at(first))?;
+            row.map(|row| QuarantineView::try_from(decode::<QuarantineRow<'_>>(&row)?)).transpose()
+        })
+    }
+
+    /// Open webhooks of an unknown order that wait for this key, oldest first.
+    pub fn waiting_webhooks(&self, tenant: &TenantId, key: &MatchKey) -> Result<Vec<RecordId>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::waiting(tenant, key);
+            let rows = live.rows.range(&prefix, &prefix.end());
+            rows.map(|row| Ok(subject(&row?.1)?.1)).collect()
+        })
+    }
+
+    /// Open webhooks of an unknown order, of all tenants, each once: for a sweep at start. `quarantined` tells
+    /// what each waits for.
+    pub fn open_waiting(&self, limit: usize) -> Result<Vec<(TenantId, RecordId)>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::all_waiting();
+            let mut found = Vec::new();
+            let mut seen = std::collections::HashSet::new();
+            for row in live.rows.range(&prefix, &prefix.end()) {
+                if found.len() >= limit {
+                    break;
+                }
+                let webhook = subject(&row?.1)?;
+                if seen.insert(webhook.clone()) {
+                    found.push(webhook);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Orders of all tenants that wait for a buyer although their time is over, the longest overdue first.
+    pub fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<(TenantId, RecordId)>, StoreError> {
+        self.read(|live| {
+            let rows = live.rows.range(&keys::expiries(), &keys::expiry(now).end()).take(limit);
+            rows.map(|row| subject(&row?.1)).collect()
+        })
+    }
+
+    /// The sequence of the last commit of a partition that is in the views; 0 when there is none.
+    pub fn checkpoint(&self, partition: u16) -> Result<u64, StoreError> {
+        self.read(|live| Ok(live.checkpoint(partition)?.map_or(0, |checkpoint| checkpoint.sequence)))
+    }
+
+    /// The number of the generation that these views read.
+    pub fn generation(&self) -> u64 {
+        self.store.live().number
+    }
+
+    /// A digest of all rows, and where in the log they stand. A scan of everything; writing waits for it.
+    pub fn digest(&self) -> Result<ViewsDigest, StoreError> {
+        let _held = self.store.hold_still();
+        self.read(Generation::digest)
+    }
+
+    /// Makes everything that is visible durable.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.store.noting_damage(self.store.flush())
+    }
+
+    /// Every read is of one generation, from its first row to its last.
+    fn read<T>(&self, query: impl FnOnce(&Generation) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.store.noting_damage(query(&self.store.live()))
+    }
+}
+
+impl Generation {
+    fn first_of_order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<Position>, StoreError> {
+        let row = self.rows.get(keys::order_id(tenant, id))?;
+        row.map(|row| decode::<PositionRow>(&row).map(Position::from)).transpose()
+    }
+
+    fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {
+        let Some(first) = self.first_of_order(tenant, id)? else { return Ok(None) };
+        self.order_at(first).map(Some)
+    }
+
+    fn order_at(&self, first: Position) -> Result<OrderView, StoreError> {
+        let row = self.rows.get(keys::order(first))?;
+        let row = row.ok_or_else(|| StoreError::Damaged(format!("the order at {first} is missing")))?;
+        OrderView::try_from(decode::<OrderRow<'_>>(&row)?)
+    }
+
+    fn records(&self, prefix: &Key) -> Result<Vec<RecordId>, StoreError> {
+        let rows = self.rows.range(prefix, &prefix.end());
+        rows.map(|row| decode::<RecordRow>(&row?.1).map(RecordId::from)).collect()
+    }
+
+    /// Rows under a prefix that positions follow, newest first, from below the cursor.
+    fn newest(&self, prefix: &Key, cursor: Option<Position>) -> impl Iterator<Item = Row> + use<> {
+        let end = cursor.map_or_else(|| prefix.end(), |position| prefix.clone().at(position));
+        self.rows.range(prefix, &end).rev()
+    }
+
+    fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        cursor: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let prefix = match (&filter.merchant_reference, filter.status) {
+            (Some(reference), _) => keys::merchant_reference(tenant, reference),
+            (None, Some(status)) => keys::by_status(tenant, status),
+            (None, None) => keys::all_orders(tenant),
+        };
+        let mut orders = Vec::new();
+        for row in self.newest(&prefix, cursor) {
+            let first = position_at_end(&row?.0)
+                .ok_or_else(|| StoreError::Damaged("an index row without a position".to_owned()))?;
+            let view = self.order_at(first)?;
+            // The projector may have moved it to another status since its index row was read.
+            if !filter.matches(&view) {
+                continue;
+            }
+            if orders.len() == limit {
+                let next = orders.last().map(|last: &OrderView| last.first);
+                return Ok(Page { orders, next });
+            }
+            orders.push(view);
+        }
+        Ok(Page { orders, next: None })
+    }
+}
+
+fn subject(row: &[u8]) -> Result<(TenantId, RecordId), StoreError> {
+    decode::<SubjectRow<'_>>(row)?.try_into()
+}

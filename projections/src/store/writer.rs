@@ -1,0 +1,103 @@
+//! The one writer of a generation: commits in, rows and checkpoint out, in one batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger::commit::Recorded;
+use ledger::ids::Position;
+use sha2::{Digest as _, Sha256};
+
+use super::disk::{RowBytes, Tree};
+use super::keys::Key;
+use super::rows::Checkpoint;
+use super::{Generation, Store, StoreError};
+use crate::fold::{Base, Batch, FoldError, Recent};
+
+/// A commit to be folded: decoded, and as it stands in the log.
+pub(crate) struct Entry {
+    pub(crate) recorded: Recorded,
+    pub(crate) bytes: Bytes,
+}
+
+/// A commit in front of which folding stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    pub(crate) position: Position,
+    pub(crate) reason: String,
+}
+
+/// Writes one generation. There must be no other writer of it.
+pub(crate) struct Writer {
+    store: Arc<Store>,
+    generation: Arc<Generation>,
+    recent: Recent,
+}
+
+impl Base for Tree {
+    type Row = RowBytes;
+
+    fn get(&self, key: &Key) -> Result<Option<RowBytes>, StoreError> {
+        Tree::get(self, key)
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(store: Arc<Store>, generation: Arc<Generation>) -> Self {
+        Writer { store, generation, recent: Recent::default() }
+    }
+
+    /// Folds commits and makes them visible together. Each partition's are in the order of the log and follow
+    /// its checkpoint.
+    ///
+    /// Everything before the first commit that cannot be folded is written; that one is returned, and it is up to
+    /// the caller to offer nothing of its partition again.
+    pub(crate) fn write(&mut self, entries: &[Entry]) -> Result<Option<Stopped>, StoreError> {
+        let result = self.try_write(entries);
+        if result.is_err() {
+            self.recent.clear();
+        }
+        self.store.noting_damage(result)
+    }
+
+    fn try_write(&mut self, entries: &[Entry]) -> Result<Option<Stopped>, StoreError> {
+        let Some((index, ImpossibleReason(reason))) = self.fold_and_apply(entries)? else { return Ok(None) };
+        // Nothing was written. Once more, without what cannot be folded.
+        self.recent.clear();
+        let (foldable, rest) = entries.split_at(index);
+        if let Some((_, ImpossibleReason(reason))) = self.fold_and_apply(foldable)? {
+            return Err(StoreError::Damaged(format!("folding twice gives two results: {reason}")));
+        }
+        Ok(rest.first().map(|entry| Stopped { position: entry.recorded.position, reason }))
+    }
+
+    fn fold_and_apply(&mut self, entries: &[Entry]) -> Result<Option<(usize, ImpossibleReason)>, StoreError> {
+        let mut newest: BTreeMap<u16, &Entry> = BTreeMap::new();
+        let mut batch = Batch::new(&self.generation.rows, &mut self.recent);
+        for (index, entry) in entries.iter().enumerate() {
+            match batch.fold(&entry.recorded) {
+                Ok(()) => {}
+                Err(FoldError::Impossible(error)) => {
+                    return Ok(Some((index, ImpossibleReason(error.to_string()))));
+                }
+                Err(FoldError::Store(error)) => return Err(error),
+            }
+            newest.insert(entry.recorded.position.partition, entry);
+        }
+        for (partition, entry) in newest {
+            let sequence = entry.recorded.position.sequence;
+            batch.checkpoint(partition, Checkpoint { sequence, hash: hash(&entry.bytes) });
+        }
+        let writes = batch.finish()?;
+        let _held = self.store.hold_still();
+        self.generation.rows.apply(writes)?;
+        Ok(None)
+    }
+}
+
+struct ImpossibleReason(String);
+
+/// What a checkpoint remembers of the commit it stands on.
+pub(crate) fn hash(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
