@@ -25,7 +25,7 @@ use crate::config::{Config, NatsConfig};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
-use crate::{health, metrics, openapi, v1};
+use crate::{health, metrics, openapi, surfaces, timers, v1, webhooks};
 
 /// How long to wait for a journal that cannot be reached when the server starts.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
@@ -202,7 +202,12 @@ pub fn router(app: Arc<App>) -> Router {
         let waits = v1::WAITING.contains(&path);
         router = router.route(path, if waits { methods } else { methods.layer(limited) });
     }
+    let mut doors = surfaces::routes();
+    for (path, methods) in webhooks::routes() {
+        doors = doors.route(path, methods);
+    }
     router
+        .merge(doors.layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
         .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
@@ -215,7 +220,11 @@ pub fn router(app: Arc<App>) -> Router {
 /// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox. Each task ends
 /// by itself when the shutdown begins.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
-    vec![tokio::spawn(upkeep(Arc::clone(app)))]
+    vec![
+        tokio::spawn(upkeep(Arc::clone(app))),
+        tokio::spawn(timers::run_expiry(Arc::clone(app))),
+        tokio::spawn(webhooks::run_release(Arc::clone(app))),
+    ]
 }
 
 async fn upkeep(app: Arc<App>) {
