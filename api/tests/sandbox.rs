@@ -245,7 +245,8 @@ async fn a_worker_that_is_killed_at_any_moment_goes_on_where_it_was() {
     };
     for target in [5, 15, 40, 60] {
         // Slows it down, so that the place is written while orders are under way.
-        stage.server.fail_webhooks(120);
+        let left = orders.len() - done(&stage);
+        stage.server.fail_webhooks(2 * u32::try_from(left).unwrap());
         stage.start();
         stage.server.until(|| done(&stage) >= target).await;
         stage.kill().await;
