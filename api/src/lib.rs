@@ -1,13 +1,14 @@
 //! Daybook's server: the HTTP API, the vendor surfaces, the sandbox PSP and the command line.
 //!
 //! In reading order: `config` and `startup`; `app`, what every request shares; `orders`, the use cases that every
-//! surface shares; `http`, what every route needs; `v1`, the native API; `feed`; operations (`health`, `metrics`,
-//! `openapi`); and `cli`.
+//! surface shares; `http`, what every route needs; `v1`, the native API; `feed`; `surfaces`, the vendors' doors, and
+//! `cards`; `webhooks`; `timers`; operations (`health`, `metrics`, `openapi`); and `cli`.
 //!
 //! What must stay true: a surface knows its own words and `orders`, and no other surface; nothing here decides what
 //! may happen to an order.
 
 pub mod app;
+pub mod cards;
 pub mod cli;
 pub mod config;
 pub mod feed;
@@ -16,7 +17,11 @@ pub mod http;
 pub mod metrics;
 pub mod openapi;
 pub mod orders;
+pub mod sandbox;
 pub mod startup;
+pub mod surfaces;
 pub mod tenants;
+pub mod timers;
 pub mod tokens;
 pub mod v1;
+pub mod webhooks;

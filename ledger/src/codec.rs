@@ -7,8 +7,11 @@
 //! - What cannot be read is an error with a reason, never a guess and never a panic.
 //! - Personal data is in `personal` and nowhere else, so that it can be taken away and the rest still reads.
 
+mod convert;
 mod envelope;
 mod event;
+mod parts;
+mod personal;
 mod scalar;
 mod shapes;
 #[cfg(test)]
@@ -62,7 +65,7 @@ pub fn event_names(changes: &Changes) -> Vec<&'static str> {
 /// The events as JSON for the tenant they belong to: as they are stored, with the personal data in its place
 /// (`customer`, `payment_method.card.holder`). What caused them, such as a webhook's raw body, is not part of it.
 pub fn public_events(commit: &Commit) -> Vec<Value> {
-    let personal = event::personal(&commit.changes);
+    let personal = personal::of(&commit.changes);
     let with_personal = |(index, stored): (usize, StoredEvent<'_>)| {
         let mut event = serde_json::to_value(stored).expect("texts and numbers are always JSON");
         if let Some(personal) = personal.get(&index) {

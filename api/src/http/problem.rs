@@ -164,7 +164,7 @@ impl From<&Rejection> for Problem {
                 return Problem::at(Code::CurrencyMismatch, "/amount/currency", rejection.to_string());
             }
             // Ids are made from keys or at random, so nobody can ask for this.
-            Rejection::AlreadyExists => Code::Internal,
+            Rejection::AlreadyExists | Rejection::IdTaken => Code::Internal,
             Rejection::CaptureIsAutomatic => Code::CaptureIsAutomatic,
             Rejection::NothingToCapture { .. } => Code::NothingToCapture,
             Rejection::ExceedsCapturable { .. } => Code::ExceedsCapturable,

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::event::{self, AnyEvent, Personal, StoredEvent};
+use super::convert::AnyEvent;
+use super::event::StoredEvent;
+use super::parts::{Str, owned, some_text, text};
+use super::personal::{self, Personal};
 use super::scalar::{Moment, Text};
-use super::shapes::{Str, owned, some_text, text};
 use super::{DecodeError, stored_events};
 use crate::commit::{Cause, Changes, Commit};
 use crate::ids::{CommitId, RecordId, RequestHash, TenantId};
@@ -87,7 +89,7 @@ impl<'a> From<&'a Commit> for Envelope<'a> {
             decided_at: Moment(*decided_at),
             cause: cause.into(),
             events: stored_events(changes),
-            personal: event::personal(changes),
+            personal: personal::of(changes),
         }
     }
 }
