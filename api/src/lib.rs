@@ -17,6 +17,7 @@ pub mod http;
 pub mod metrics;
 pub mod openapi;
 pub mod orders;
+pub mod sandbox;
 pub mod startup;
 pub mod surfaces;
 pub mod tenants;

@@ -21,11 +21,11 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{Accepted, App};
-use crate::config::{Config, NatsConfig};
+use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
-use crate::{health, metrics, openapi, surfaces, timers, v1, webhooks};
+use crate::{health, metrics, openapi, sandbox, surfaces, timers, v1, webhooks};
 
 /// How long to wait for a journal that cannot be reached when the server starts.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
@@ -208,6 +208,7 @@ pub fn router(app: Arc<App>) -> Router {
     }
     router
         .merge(doors.layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
+        .merge(sandbox_routes(&app))
         .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
@@ -220,11 +221,16 @@ pub fn router(app: Arc<App>) -> Router {
 /// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox. Each task ends
 /// by itself when the shutdown begins.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
-    vec![
+    let mut tasks = vec![
         tokio::spawn(upkeep(Arc::clone(app))),
         tokio::spawn(timers::run_expiry(Arc::clone(app))),
         tokio::spawn(webhooks::run_release(Arc::clone(app))),
-    ]
+    ];
+    if let Some(settings) = sandbox_settings(app) {
+        let shutdown = app.shutdown.clone();
+        tasks.push(tokio::spawn(sandbox::run(settings, async move { shutdown.begun().await })));
+    }
+    tasks
 }
 
 async fn upkeep(app: Arc<App>) {
@@ -268,4 +274,26 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerErr
     app.projector.shutdown().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn sandbox_routes(app: &App) -> Router<Arc<App>> {
+    sandbox_settings(app).map_or_else(Router::new, |settings| sandbox::router(settings).with_state(()))
+}
+
+/// How the sandbox reaches this server: as the demo tenant, whose key is the only one that is known here.
+fn sandbox_settings(app: &App) -> Option<sandbox::Settings> {
+    let demo = app.config.tenants.iter().find(|tenant| tenant.id.as_str() == DEMO_TENANT)?;
+    let source = demo.webhooks.get(sandbox::SOURCE)?;
+    if !app.config.sandbox.enabled || !app.config.has_demo_credentials() {
+        return None;
+    }
+    Some(sandbox::Settings {
+        base_url: format!("http://{}", app.address),
+        public_url: app.public_url.clone(),
+        tenant: DEMO_TENANT.to_owned(),
+        api_key: sandbox::ApiKey::new(DEMO_KEY),
+        webhook_secret: source.secrets.first()?.reveal().parse().ok()?,
+        delay: app.config.sandbox.delay,
+        cursor_file: app.config.data_dir.join("sandbox.position"),
+    })
 }
