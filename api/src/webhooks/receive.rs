@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -62,10 +63,11 @@ fn as_text<S: serde::Serializer>(position: &Position, serializer: S) -> Result<S
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(budget): Extension<Arc<Budget>>,
-    Path((tenant, name)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Path((tenant, name)) = path.map_err(|_| Problem::not_found())?;
     let (tenant, config) = configured(&app, &tenant, &name).ok_or_else(Problem::not_found)?;
     let body = body::read(body, app.config.limits.webhook_body_bytes).await?;
     let source = sources::configured(config).map_err(|error| {

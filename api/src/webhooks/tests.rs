@@ -139,7 +139,12 @@ async fn a_webhook_that_is_not_believed_is_refused_counted_and_kept_as_far_as_th
 async fn where_nobody_is_configured_there_is_nothing() {
     let dir = tempdir().unwrap();
     let server = Server::open(dir.path()).await;
-    for path in ["/webhooks/demo/nobody", "/webhooks/nobody/sandbox", "/webhooks/No%20Tenant/sandbox"] {
+    for path in [
+        "/webhooks/demo/nobody",
+        "/webhooks/nobody/sandbox",
+        "/webhooks/No%20Tenant/sandbox",
+        "/webhooks/demo/%ff",
+    ] {
         let reply = server.call("POST", path, &[], "{}").await.expect(404);
         assert_eq!(reply.json()["code"], "not_found", "{path}");
     }
