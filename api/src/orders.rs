@@ -294,18 +294,18 @@ pub async fn register_offer(app: &App, ask: Ask, offer: Offer) -> Result<Registe
         at: ask.at,
         is_new: false,
     };
-    let done = match app.ledger.execute::<Offer>(request).await? {
+    let committed = match app.ledger.execute::<Offer>(request).await? {
         Outcome::Committed(done) | Outcome::Repeated(done) => Some(done),
         Outcome::Unchanged(_) => None,
     };
     let steps = app.ledger.history::<Offer>(&ask.tenant, record).await?.steps;
     let first = steps.first().map(|step| step.recorded.position);
-    let Some(done) = done.or_else(|| steps.into_iter().next_back()) else {
+    let is_new = committed.as_ref().is_some_and(|done| Some(done.recorded.position) == first);
+    let Some(done) = committed.or_else(|| steps.into_iter().next_back()) else {
         return Err(OrderError::internal("a registered offer is not in the log".into()));
     };
     note(app, &done);
-    let position = done.recorded.position;
-    Ok(Registered { offer: done.state, position, is_new: first == Some(position) })
+    Ok(Registered { position: done.recorded.position, offer: done.state, is_new })
 }
 
 /// An offer by the shop's name for it.

@@ -233,28 +233,6 @@ pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     tasks
 }
 
-fn sandbox_routes(app: &App) -> Router<Arc<App>> {
-    sandbox_settings(app).map_or_else(Router::new, |settings| sandbox::router(settings).with_state(()))
-}
-
-/// How the sandbox reaches this server: as the demo tenant, whose key is the only one that is known here.
-fn sandbox_settings(app: &App) -> Option<sandbox::Settings> {
-    let demo = app.config.tenants.iter().find(|tenant| tenant.id.as_str() == DEMO_TENANT)?;
-    let source = demo.webhooks.get(sandbox::SOURCE)?;
-    if !app.config.sandbox.enabled || !app.config.has_demo_credentials() {
-        return None;
-    }
-    Some(sandbox::Settings {
-        base_url: format!("http://{}", app.address),
-        public_url: app.public_url.clone(),
-        tenant: DEMO_TENANT.to_owned(),
-        api_key: sandbox::ApiKey::new(DEMO_KEY),
-        webhook_secret: source.secrets.first()?.reveal().parse().ok()?,
-        delay: app.config.sandbox.delay,
-        cursor_file: app.config.data_dir.join("sandbox.position"),
-    })
-}
-
 async fn upkeep(app: Arc<App>) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
@@ -296,4 +274,26 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerErr
     app.projector.shutdown().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn sandbox_routes(app: &App) -> Router<Arc<App>> {
+    sandbox_settings(app).map_or_else(Router::new, |settings| sandbox::router(settings).with_state(()))
+}
+
+/// How the sandbox reaches this server: as the demo tenant, whose key is the only one that is known here.
+fn sandbox_settings(app: &App) -> Option<sandbox::Settings> {
+    let demo = app.config.tenants.iter().find(|tenant| tenant.id.as_str() == DEMO_TENANT)?;
+    let source = demo.webhooks.get(sandbox::SOURCE)?;
+    if !app.config.sandbox.enabled || !app.config.has_demo_credentials() {
+        return None;
+    }
+    Some(sandbox::Settings {
+        base_url: format!("http://{}", app.address),
+        public_url: app.public_url.clone(),
+        tenant: DEMO_TENANT.to_owned(),
+        api_key: sandbox::ApiKey::new(DEMO_KEY),
+        webhook_secret: source.secrets.first()?.reveal().parse().ok()?,
+        delay: app.config.sandbox.delay,
+        cursor_file: app.config.data_dir.join("sandbox.position"),
+    })
 }

@@ -11,6 +11,8 @@ pub mod projector;
 pub mod reader;
 pub mod rebuild;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};

@@ -157,6 +157,13 @@ impl Reader {
         Ok(self.views.checkpoint(position.partition)? >= position.sequence)
     }
 
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        let accepted = self.accepted();
+        assert!(accepted.newest.len() <= accepted.queue.len());
+        accepted.queue.len()
+    }
+
     fn accepted(&self) -> MutexGuard<'_, Accepted> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }

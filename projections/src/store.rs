@@ -164,6 +164,19 @@ impl Store {
         drop_all_but(&self.disk, &[Some(live), kept])
     }
 
+    #[cfg(test)]
+    pub(crate) fn generations(&self) -> Vec<u64> {
+        let mut generations = generations(&self.disk);
+        generations.sort_unstable();
+        generations
+    }
+
+    /// Notes a generation as another version's.
+    #[cfg(test)]
+    pub(crate) fn pretend_version(&self, generation: u64, fingerprint: &[u8]) {
+        self.meta.insert(&schema_name(generation), fingerprint).expect("the store can be written");
+    }
+
     /// Makes everything that is visible durable.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.disk.flush()
@@ -224,6 +237,10 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
     let meta = disk.tree(META)?;
     let fingerprint = fingerprint()?;
     let (noted, previous) = (number(&meta, LIVE)?, number(&meta, PREVIOUS)?);
+    if noted.is_none() && disk.was_there() {
+        // sled takes what it can read for all there ever was; an old store without rows has lost them.
+        return Err(StoreError::Damaged("no generation is noted as live".to_owned()));
+    }
     let mut readable = None;
     for candidate in [noted, previous].into_iter().flatten() {
         let schema = meta.get(schema_name(candidate))?;

@@ -128,6 +128,10 @@ fn explain(path: &Path, error: &serde_json::Error) -> Problem {
                 let at = if parent.ends_with(&end) { parent } else { parent + &end };
                 return Problem::at(Code::UnknownField, at, format!("{field} is not a field here"));
             }
+            if let Some(field) = named("duplicate field `") {
+                let at = format!("{parent}/{}", escaped(&field));
+                return Problem::at(Code::InvalidField, at, format!("{field} is there twice"));
+            }
             // Without the line and column: the pointer is where people look.
             let detail = text.split(" at line ").next().unwrap_or_default().to_owned();
             Problem::at(Code::InvalidField, parent, detail)
@@ -244,6 +248,7 @@ mod tests {
             let body = format!(r#"{{"amount":{{"value": {text} }}}}"#);
             let shape: Shape = parse(body.as_bytes()).unwrap();
             assert_eq!(shape.amount.0.value.get(), text);
+            assert!(shape.items.is_empty());
         }
     }
 

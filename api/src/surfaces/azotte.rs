@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -167,7 +168,7 @@ async fn checkout(
 async fn status(
     State(app): State<Arc<App>>,
     Caller(tenant): Caller,
-    tracking_id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    tracking_id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let Path(text) = tracking_id.map_err(|_| Refusal::not_found())?;
     let TrackingNumber(order) = text.parse().map_err(|_| Refusal::not_found())?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -62,10 +63,11 @@ fn as_text<S: serde::Serializer>(position: &Position, serializer: S) -> Result<S
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(budget): Extension<Arc<Budget>>,
-    Path((tenant, name)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Path((tenant, name)) = path.map_err(|_| Problem::not_found())?;
     let (tenant, config) = configured(&app, &tenant, &name).ok_or_else(Problem::not_found)?;
     let body = body::read(body, app.config.limits.webhook_body_bytes).await?;
     let source = sources::configured(config).map_err(|error| {
@@ -130,7 +132,9 @@ impl Incoming<'_> {
     /// A request that is not believed: always counted, and kept as far as the budget for strangers goes. That it
     /// could not be kept changes nothing for the sender.
     async fn turn_away(&self, refusal: Refusal, budget: &Budget) {
-        metrics::webhook(self.name, "rejected", Some(refusal.as_str()));
+        metrics::webhook(self.name, "rejected", Some(Reason::BadSignature.as_str()));
+        ::metrics::counter!("daybook_webhook_refusals_total", "source" => self.name.to_owned(), "refusal" => refusal.as_str())
+            .increment(1);
         if self.body.len() > MAX_UNVERIFIED_BODY || !budget.take(self.tenant, self.name, Instant::now()) {
             return;
         }

@@ -2,6 +2,9 @@
 
 pub(crate) mod server;
 
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
 use jiff::SignedDuration;
 use ledger::ids::RecordId;
 use ledger::order::Status;
@@ -40,6 +43,55 @@ async fn a_webhook_is_recorded_once_however_often_it_comes() {
 }
 
 #[tokio::test]
+async fn the_same_webhook_many_times_at_once_is_recorded_once() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let order = server.submit(&demo(), "A-1", DAY).await;
+    let data = json!({"order_id": order.to_string(), "amount": amount()});
+    let sent = (0..20).map(|_| server.report("evt_1", "payment.captured", data.clone()));
+    let replies = join_all(sent).await;
+    let recorded = replies.iter().filter(|reply| reply.json()["result"] == "recorded").count();
+    assert_eq!(recorded, 1);
+    let positions: BTreeSet<String> =
+        replies.iter().map(|reply| reply.json()["position"].to_string()).collect();
+    assert_eq!(positions.len(), 1, "all are told of the same commit");
+    assert_eq!(server.commits().await, 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_webhook_that_races_with_its_order_is_applied_in_the_end() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let pay = async |number: usize| {
+        let key = format!("A-{number}");
+        let data = match number % 2 {
+            0 => {
+                json!({"order_id": RecordId::for_key(&demo(), "checkout", &key).to_string(), "amount": amount()})
+            }
+            _ => json!({"merchant_reference": key, "amount": amount()}),
+        };
+        let event = format!("evt_{number}");
+        let tenant = demo();
+        let submit = server.submit(&tenant, &key, DAY);
+        let report = server.report(&event, "payment.captured", data);
+        let (order, reply) = tokio::join!(submit, report);
+        assert!(reply.status.is_success(), "{:?}", reply.bytes);
+        order
+    };
+    let orders = join_all((0..40).map(pay)).await;
+    for order in orders {
+        server.until(&demo(), order, Status::Captured).await;
+        assert_eq!(server.order(&demo(), order).await.balance().captured_minor, 1999);
+    }
+    eventually("nothing left open", async || {
+        server.quarantine().await.iter().all(|webhook| webhook["outcome"] == "released").then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_not_believed_is_refused_counted_and_kept_as_far_as_the_budget_goes() {
     crate::metrics::install();
     let dir = tempdir().unwrap();
@@ -74,8 +126,12 @@ async fn a_webhook_that_is_not_believed_is_refused_counted_and_kept_as_far_as_th
     assert_eq!(written, 18, "what is left of a burst of 20");
     let metrics = server.get("/metrics").await.expect(200);
     let metrics = String::from_utf8_lossy(&metrics.bytes).into_owned();
-    let counted = r#"daybook_webhooks_total{source="sandbox",result="rejected",reason="wrong_signature"}"#;
-    assert!(metrics.contains(counted), "{metrics}");
+    for counted in [
+        r#"daybook_webhooks_total{source="sandbox",result="rejected",reason="bad_signature"}"#,
+        r#"daybook_webhook_refusals_total{source="sandbox",refusal="wrong_signature"}"#,
+    ] {
+        assert!(metrics.contains(counted), "{metrics}");
+    }
     server.stop().await;
 }
 
@@ -83,7 +139,12 @@ async fn a_webhook_that_is_not_believed_is_refused_counted_and_kept_as_far_as_th
 async fn where_nobody_is_configured_there_is_nothing() {
     let dir = tempdir().unwrap();
     let server = Server::open(dir.path()).await;
-    for path in ["/webhooks/demo/nobody", "/webhooks/nobody/sandbox", "/webhooks/No%20Tenant/sandbox"] {
+    for path in [
+        "/webhooks/demo/nobody",
+        "/webhooks/nobody/sandbox",
+        "/webhooks/No%20Tenant/sandbox",
+        "/webhooks/demo/%ff",
+    ] {
         let reply = server.call("POST", path, &[], "{}").await.expect(404);
         assert_eq!(reply.json()["code"], "not_found", "{path}");
     }

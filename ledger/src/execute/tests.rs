@@ -25,6 +25,8 @@ enum Fault {
     Refused,
     /// Somebody else's commit gets in first.
     Overtaken,
+    /// The commit is stored, and the answer says that it was not.
+    FalseConflict,
 }
 
 /// A real embedded journal with faults to come, taken in order.
@@ -77,6 +79,10 @@ impl Journal for Faulty {
             }
             Some(Fault::RequestLost) => Err(AppendError::Unknown("the request was lost".into())),
             Some(Fault::Refused) => Err(AppendError::Unavailable("out of order".into())),
+            Some(Fault::FalseConflict) => {
+                let actual = self.journal.append(draft, expected).await?;
+                Err(AppendError::Conflict { actual })
+            }
             Some(Fault::Overtaken) => {
                 self.overtake(draft, expected).await;
                 self.journal.append(draft, expected).await
@@ -271,6 +277,20 @@ async fn a_lost_answer_is_found_also_when_others_came_after_it() {
     assert_eq!(sequence(&journal).await, 3);
     let state = ledger.history::<Order>(&tenant(), order_id()).await.unwrap();
     assert_eq!(state.state().unwrap().balance().captured_minor, 101);
+}
+
+#[tokio::test]
+async fn a_commit_that_was_stored_in_spite_of_what_the_journal_says_is_recognised() {
+    let (ledger, journal) = ledger([]).await;
+    run(&ledger, submit("A")).await;
+    run(&ledger, captured("e1", 100)).await;
+    journal.faults.lock().unwrap().push_back(Fault::FalseConflict);
+    let without_key =
+        Cause::Command { operation: "refund".to_owned(), key: None, request_hash: RequestHash::of(b"60") };
+    let refund =
+        Command::Refund { id: RefundId::for_key(order_id(), None), amount: Some(eur(60)), reason: None };
+    let done = committed(run(&ledger, request(without_key, refund, false)).await);
+    assert_eq!((done.recorded.position.sequence, sequence(&journal).await), (3, 3));
 }
 
 #[tokio::test]

@@ -258,9 +258,10 @@ impl Journal for JetStreamJournal {
         Ok(Position { partition, sequence })
     }
 
-    /// The leader names the subject's newest commit, so nothing acknowledged is missed; what comes before it is
-    /// read with direct gets, which any replica answers without queueing behind the server's API. For an order of
-    /// one commit both requests run at once.
+    /// The leader names the subject's newest commit, so nothing acknowledged is missed. What comes before it is
+    /// read with direct gets: alone they take as long as the leader's answers, but any replica gives them, and
+    /// they do not queue with all else that is asked of the server's API. Both begin at once, so an order of one
+    /// commit costs one round trip.
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
         let partition = subject.partition(self.config.partitions);
         let stream = self.stream(partition)?;
@@ -304,7 +305,10 @@ impl Journal for JetStreamJournal {
     }
 
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
-        Ok(self.info(partition).await?.state.last_sequence)
+        // Not from the stream's information: while a server of a cluster starts, it gives its own, old one.
+        let stream = self.stream(partition)?;
+        let newest = self.read(newest_of(stream, ">")).await?;
+        Ok(newest.map_or(0, |message| message.sequence))
     }
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
@@ -366,7 +370,8 @@ impl Journal for JetStreamJournal {
             location: self.config.location(),
             facts: facts.into_iter().map(|(label, value)| (label.to_owned(), value)).collect(),
             warnings,
-            bytes_on_disk: Some(infos.iter().map(|info| info.state.bytes).sum()),
+            // Servers count bytes as they were before compression, and once for all replicas.
+            bytes_on_disk: None,
         })
     }
 }

@@ -46,6 +46,11 @@ impl Disk {
         }
     }
 
+    /// Whether there was a store before this one was opened.
+    pub(crate) fn was_there(&self) -> bool {
+        self.db.was_recovered()
+    }
+
     /// The tree of this name, created when missing.
     pub(crate) fn tree(&self, name: &str) -> Result<Tree, StoreError> {
         guarded(|| self.db.open_tree(name)).map(|tree| Tree { tree })

@@ -131,7 +131,7 @@ pub(super) fn facts(info: &Info) -> Vec<(&'static str, String)> {
     vec![(
         "stream",
         format!(
-            "{}: {} commits, {} bytes, file storage, nothing is ever removed, compression {compression}, \
+            "{}: {} commits, {} bytes before compression, file storage, nothing is ever removed, compression {compression}, \
              replicas {}, leader {leader}",
             config.name, state.messages, state.bytes, config.num_replicas
         ),
