@@ -121,11 +121,16 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Whether `text` could be a card number: where a token or a name is expected, such a text is refused.
+/// Whether `text` holds what could be a card number: where a token or a name is expected, such a text is refused.
+///
+/// Digits with a letter beside them are part of something else: one random id in a few hundred has a stretch that
+/// passes the check, and a caller's UUIDs must not be refused now and then.
 pub fn looks_like_a_card_number(text: &str) -> bool {
     runs(text).any(|run| {
+        let beside = [text[..run.start].chars().next_back(), text[run.end..].chars().next()];
+        let stands_alone = !beside.into_iter().flatten().any(char::is_alphabetic);
         let digits: Vec<u8> = text[run].bytes().filter(u8::is_ascii_digit).collect();
-        DIGITS.contains(&digits.len()) && has_valid_check_digit(&digits)
+        stands_alone && DIGITS.contains(&digits.len()) && has_valid_check_digit(&digits)
     })
 }
 
@@ -254,6 +259,16 @@ mod tests {
         assert!(looks_like_a_card_number("card 4242-4242-4242-4242."));
         for harmless in ["tok_success", "4242424242424241", "2026-11-20", ""] {
             assert!(!looks_like_a_card_number(harmless), "{harmless}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_happens_to_pass_the_check_is_not_taken_for_a_card() {
+        for text in ["4111111111111111", "cor_4111111111111111", "my card: 4111 1111-1111 1111!"] {
+            assert!(looks_like_a_card_number(text), "{text}");
+        }
+        for id in ["cor_a4111111111111111", "4111111111111111f0", "e4242424242424242-4242-4242-4242"] {
+            assert!(!looks_like_a_card_number(id), "{id}");
         }
     }
 
