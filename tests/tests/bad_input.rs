@@ -103,7 +103,13 @@ fn bad_bodies() -> Vec<BadBody> {
         ("nothing", String::new(), 400, "malformed_json", None),
         ("half of it", "{\"amount\":".to_owned(), 400, "malformed_json", None),
         ("more after it", format!("{} x", with("/capture", "manual".into())), 400, "malformed_json", None),
-        ("nested too deep", "[".repeat(10_000), 400, "malformed_json", None),
+        (
+            "nested too deep",
+            format!("{{\"metadata\":{}", "[".repeat(10_000)),
+            422,
+            "invalid_field",
+            Some("/metadata"),
+        ),
         ("a list", "[]".to_owned(), 422, "invalid_field", None),
         (
             "no amount",
@@ -343,13 +349,13 @@ async fn a_forged_webhook_is_refused_counted_and_kept_apart(world: World) {
         ("changed after it was signed", changed, "changed-2"),
         ("without a signature", shop.anonymous(Method::POST, &path).body(forged("unsigned")), "unsigned"),
     ];
-    let counted = shop.metric("daybook_webhook", "bad_signature").await;
+    let counted = shop.metric("daybook_webhooks_total", "rejected").await;
     for (index, (what, request, mark)) in forgeries.into_iter().enumerate() {
         println!("{what}");
         Reply::to(request).await.expect(401);
         let held = quarantined(&shop, mark).await;
         assert_eq!(held["reason"], "bad_signature", "{what}: {held}");
-        let now_counted = shop.metric("daybook_webhook", "bad_signature").await;
+        let now_counted = shop.metric("daybook_webhooks_total", "rejected").await;
         assert_eq!(now_counted, counted + index as u64 + 1, "{what}");
     }
     assert_eq!(shop.status(&order).await.text("/status"), "processing", "never trusted");
