@@ -82,18 +82,13 @@ impl Tree {
     }
 
     /// Rows whose keys lie in `from..to`, in the order of their keys; readable from both ends.
-    pub(crate) fn range(
-        &self,
-        from: &Key,
-        to: &Key,
-    ) -> impl DoubleEndedIterator<Item = Result<(RowBytes, RowBytes), StoreError>> + use<> {
-        let range = (from < to).then(|| self.tree.range::<&Key, _>(from..to));
-        range.into_iter().flatten().map(|row| row.map_err(StoreError::from))
+    pub(crate) fn range(&self, from: &Key, to: &Key) -> Rows {
+        Rows { iter: (from < to).then(|| self.tree.range::<&Key, _>(from..to)) }
     }
 
     /// Every row.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Result<(RowBytes, RowBytes), StoreError>> {
-        self.tree.iter().map(|row| row.map_err(StoreError::from))
+    pub(crate) fn rows(&self) -> Rows {
+        Rows { iter: Some(self.tree.iter()) }
     }
 
     /// Writes and removes rows, all of them or, after a crash, none.
@@ -109,6 +104,39 @@ impl Tree {
             }
         }
         guarded(|| self.tree.apply_batch(batch))
+    }
+}
+
+/// Rows as they are read. An error is the last of them.
+pub(crate) struct Rows {
+    iter: Option<sled::Iter>,
+}
+
+impl Rows {
+    fn step(
+        &mut self,
+        next: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<(RowBytes, RowBytes)>>,
+    ) -> Option<Result<(RowBytes, RowBytes), StoreError>> {
+        let iter = self.iter.as_mut()?;
+        let row = guarded(|| next(iter).transpose()).transpose();
+        if !matches!(row, Some(Ok(_))) {
+            self.iter = None;
+        }
+        row
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<(RowBytes, RowBytes), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(Iterator::next)
+    }
+}
+
+impl DoubleEndedIterator for Rows {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(DoubleEndedIterator::next_back)
     }
 }
 

@@ -9,7 +9,7 @@ use ledger::money::Currency;
 use ledger::offer::Offer;
 use ledger::quarantine::MatchKey;
 
-use super::disk::RowBytes;
+use super::disk::Rows;
 use super::keys::{self, Key, position_at_end};
 use super::rows::{
     self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
@@ -27,8 +27,6 @@ use crate::views::{
 pub struct Views {
     store: Arc<Store>,
 }
-
-type Row = Result<(RowBytes, RowBytes), StoreError>;
 
 impl Views {
     /// Opens the store in a directory, creating it when missing. Reads the disk; not for an async thread.
@@ -237,7 +235,7 @@ impl Generation {
     }
 
     /// Rows under a prefix that positions follow, newest first, from below the cursor.
-    fn newest(&self, prefix: &Key, cursor: Option<Position>) -> impl Iterator<Item = Row> + use<> {
+    fn newest(&self, prefix: &Key, cursor: Option<Position>) -> std::iter::Rev<Rows> {
         let end = cursor.map_or_else(|| prefix.end(), |position| prefix.clone().at(position));
         self.rows.range(prefix, &end).rev()
     }
