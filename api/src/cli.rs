@@ -8,7 +8,7 @@ mod rebuild;
 mod serve;
 mod table;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -129,7 +129,10 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match error {
             ServerError::Journal(error) => error.into(),
-            error => Failure::new(chain(&error)),
+            ServerError::DataDirectory { .. }
+            | ServerError::Store(_)
+            | ServerError::Projector(_)
+            | ServerError::Listener(_) => Failure::new(chain(&error)),
         }
     }
 }
@@ -190,7 +193,9 @@ impl Cli {
 /// Log lines go to stderr; `RUST_LOG` outweighs `level`.
 fn log(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let is_terminal = io::stderr().is_terminal();
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
     let set = match format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

@@ -197,10 +197,13 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Whether the demo's key opens anything here.
+    /// Whether something here opens to what everybody knows: the demo's key, or its webhook secret.
     pub fn has_demo_credentials(&self) -> bool {
-        let demo = hash_of(DEMO_KEY);
-        self.tenants.iter().any(|tenant| tenant.api_key_hashes.contains(&demo))
+        let (key, secret) = (hash_of(DEMO_KEY), Config::demo_webhook_secret());
+        self.tenants.iter().any(|tenant| {
+            let has_secret = |source: &WebhookSource| source.secrets.contains(&secret);
+            tenant.api_key_hashes.contains(&key) || tenant.webhooks.values().any(has_secret)
+        })
     }
 
     /// The demo's webhook secret, as its sender is given it.
@@ -382,7 +385,7 @@ impl Raw {
         };
         if config.has_demo_credentials() && !config.listen.ip().is_loopback() {
             return Err(ConfigError::new(format!(
-                "listen: {} is reachable by others, and everybody knows the demo's key",
+                "listen: {} is reachable by others, and everybody knows the demo's credentials",
                 config.listen
             ))
             .hint("configure tenants with keys of their own, or listen on 127.0.0.1"));
@@ -458,5 +461,117 @@ fn order_life(seconds: Option<u64>) -> Result<u64, ConfigError> {
     match seconds.unwrap_or(86_400) {
         seconds @ 1..=2_592_000 => Ok(seconds),
         _ => Err(ConfigError::new("order_life_seconds: not between 1 second and 30 days")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The configuration that this file, environment and these flags make.
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut toml = tempfile::NamedTempFile::new().unwrap();
+        toml.write_all(file.as_bytes()).unwrap();
+        let of = |name: &str| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, Some((*value).to_owned()))).collect();
+        Config::load(Some(toml.path()), of, &flags)
+    }
+
+    #[track_caller]
+    fn refused(file: &str, mention: &str) {
+        let error = load(file, &[], &[]).unwrap_err();
+        assert!(error.to_string().contains(mention), "{error}");
+    }
+
+    const KEY_HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn tenant(more: &str) -> String {
+        format!(
+            "token_secret = \"0123456789abcdef0123456789abcdef\"\n[[tenants]]\nid = \"acme\"\n\
+             api_key_hashes = [\"{KEY_HASH}\"]\n{more}"
+        )
+    }
+
+    #[test]
+    fn nothing_at_all_is_the_demo() {
+        let config = load("", &[], &[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.tenants[0].id.as_str(), DEMO_TENANT);
+        assert!(config.has_demo_credentials() && config.sandbox.enabled && config.nats.is_none());
+        assert_eq!(config.limits.body_bytes, 65_536);
+        assert_eq!(config.order_life, Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let file =
+            "listen = \"127.0.0.1:1\"\ndata_dir = \"file\"\n[nats]\nreplicas = 3\nurl = \"nats://file\"";
+        let environment = [
+            ("DAYBOOK_LISTEN", "127.0.0.1:2"),
+            ("DAYBOOK_NATS_REPLICAS", "5"),
+            ("DAYBOOK_NATS_COMPRESSION", "false"),
+            ("DAYBOOK_SANDBOX_DELAY_MS", "7"),
+        ];
+        let config = load(file, &environment, &[("listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.data_dir, PathBuf::from("file"));
+        assert_eq!(config.sandbox.delay, Duration::from_millis(7));
+        let nats = config.nats.unwrap();
+        assert_eq!((nats.replicas, nats.compression, nats.url.reveal()), (5, false, "nats://file"));
+    }
+
+    #[test]
+    fn the_demos_credentials_stay_on_this_machine() {
+        refused("listen = \"0.0.0.0:8080\"", "reachable by others");
+        refused("listen = \"[::]:8080\"", "reachable by others");
+        assert!(load("listen = \"[::1]:8080\"", &[], &[]).is_ok());
+        let listen = "listen = \"0.0.0.0:8080\"\n";
+        let demo_key = data_encoding::HEXLOWER.encode(&hash_of(DEMO_KEY));
+        refused(&(listen.to_owned() + &tenant("").replace(KEY_HASH, &demo_key)), "reachable by others");
+        let source = format!(
+            "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = [\"{}\"]",
+            Config::demo_webhook_secret().reveal()
+        );
+        refused(&(listen.to_owned() + &tenant(&source)), "reachable by others");
+        let config = load(&(listen.to_owned() + &tenant("")), &[], &[]).unwrap();
+        assert!(!config.has_demo_credentials() && !config.sandbox.enabled);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        refused("listne = \"x\"", "listne");
+        refused("listen = \"8080\"", "listen");
+        refused("order_life_seconds = 0", "order_life_seconds");
+        refused("[azotte]\nmilpieces_per_minor_unit = 10", "milpieces_per_minor_unit");
+        refused("public_url = \"shop.example\"", "public_url");
+        refused("token_secret = \"short\"", "token_secret");
+        refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused(&tenant("").replace("acme", "Acme"), "Acme");
+        refused(&tenant("").replace(KEY_HASH, "beef"), "api_key_hashes");
+        refused(&tenant("[[tenants]]\nid = \"acme\""), "twice");
+        refused(&tenant(&format!("[[tenants]]\nid = \"b\"\napi_key_hashes = [\"{KEY_HASH}\"]")), "one key");
+        let source = "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = ";
+        refused(&tenant(&format!("{source}[]")), "tenants.acme.webhooks.psp");
+        refused(&tenant(&format!("{source}[\"hunter2\"]")), "whsec_");
+        refused(&tenant("[tenants.webhooks.psp]\nscheme = \"x\"\nsecrets = []"), "x");
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_reference() {
+        let page = include_str!("../../docs/src/reference/configuration.md");
+        for (key, variable) in SETTINGS {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            assert!(row.is_some_and(|row| row.contains(&format!("`{variable}`"))), "{key} {variable}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let text = format!("{:?}", load(&tenant(""), &[("DAYBOOK_NATS_URL", "nats://u:pw@h")], &[]).unwrap());
+        assert!(!text.contains("0123456789abcdef") && !text.contains("pw@"), "{text}");
     }
 }

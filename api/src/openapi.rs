@@ -12,7 +12,7 @@ use utoipa::openapi::{OpenApi as Document, schema::Components};
 use utoipa::{Modify, OpenApi};
 
 use crate::http::Routes;
-use crate::{health, http, metrics, v1};
+use crate::{health, http, metrics, v1, webhooks};
 
 /// Both routes.
 pub fn routes() -> Routes {
@@ -50,6 +50,7 @@ impl Modify for Security {
 /// The whole API as a document. A surface with a document of its own merges it here.
 pub fn document() -> Document {
     let mut document = v1::Document::openapi();
+    document.merge(webhooks::Document::openapi());
     document.merge(Operations::openapi());
     document.info = Operations::openapi().info;
     document
@@ -187,7 +188,9 @@ fn kind(schema: &Value) -> String {
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("list of {}", kind(&schema["items"])),
         Value::Array(names) => names.iter().map(escaped).collect::<Vec<_>>().join(" or "),
-        other => escaped(other),
+        name @ (Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
+            escaped(name)
+        }
     }
 }
 
@@ -218,7 +221,7 @@ mod tests {
     #[test]
     fn every_native_route_is_in_the_document() {
         let document = serde_json::to_value(document()).unwrap();
-        for (path, _) in crate::startup::native_routes() {
+        for (path, _) in crate::startup::native_routes().into_iter().chain(webhooks::routes()) {
             assert!(document["paths"][path].is_object(), "{path} is not in the document");
         }
     }

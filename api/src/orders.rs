@@ -340,7 +340,7 @@ pub async fn history(
 
 /// The views, once they show what this node accepted and what the caller has seen elsewhere. A projector that is
 /// far behind is not waited for: lists are then older, and `/readyz` says so.
-pub async fn fresh_views<'a>(app: &'a App, at_least: Option<Position>) -> &'a Views {
+pub async fn fresh_views(app: &App, at_least: Option<Position>) -> &Views {
     let ours = app.accepted.newest();
     let wanted = ours.into_iter().chain(at_least.filter(|position| position.partition < app.partitions()));
     let caught_up = futures::future::join_all(wanted.map(|position| app.projector.reached(position)));

@@ -22,11 +22,17 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::routing::post;
+use utoipa::OpenApi;
 
 use crate::http::Routes;
 use budget::Budget;
 
 pub use release::run as run_release;
+
+/// What the OpenAPI document says of webhooks.
+#[derive(OpenApi)]
+#[openapi(paths(receive::post))]
+pub struct Document;
 
 /// `POST /webhooks/{tenant}/{source}`, with the budget of this server.
 pub fn routes() -> Routes {

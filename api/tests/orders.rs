@@ -67,11 +67,11 @@ async fn the_same_key_and_content_gives_the_same_answer_byte_for_byte() {
 async fn a_retry_is_answered_even_when_its_expiry_has_passed() {
     let server = Server::demo().await;
     let mut body = checkout();
-    let ahead = jiff::Timestamp::now() + Duration::from_millis(1300);
+    let ahead = jiff::Timestamp::now() + Duration::from_millis(2500);
     body["expires_at"] = json!(ahead.to_string());
     let first = server.send(post("/v1/checkouts").json(&body).key("k")).await.expect(202);
     // The clock itself is what this is about.
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1600)).await;
     let again = server.send(post("/v1/checkouts").json(&body).key("k")).await.expect(202);
     assert_eq!(again.bytes, first.bytes);
     let fresh = server.send(post("/v1/checkouts").json(&body).key("another")).await;

@@ -272,7 +272,8 @@ impl Feed {
             }
             let chunk = timeout(Duration::from_secs(10), futures::StreamExt::next(&mut self.body));
             let chunk = chunk.await.expect("the feed says nothing")?;
-            self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+            let chunk = chunk.expect("the feed broke off");
+            self.text.push_str(std::str::from_utf8(&chunk).expect("the feed is UTF-8"));
         }
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use ledger::ids::Position;
 use ledger::journal::Journal;
 use projections::{StoreError, StoreOptions, Views};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Failure, chain, print, print_json};
@@ -42,10 +42,15 @@ struct Findings {
 struct JournalFacts {
     kind: &'static str,
     location: String,
+    #[serde(serialize_with = "as_object")]
     facts: Vec<(String, String)>,
     bytes_on_disk: Option<u64>,
     /// The newest sequence of each partition.
     last: Vec<u64>,
+}
+
+fn as_object<S: Serializer>(facts: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(facts.iter().map(|(label, text)| (label, text)))
 }
 
 /// Where the views are, by the store or by the server that has it open.

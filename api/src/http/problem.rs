@@ -163,8 +163,11 @@ impl From<&Rejection> for Problem {
             Rejection::CurrencyMismatch { .. } => {
                 return Problem::at(Code::CurrencyMismatch, "/amount/currency", rejection.to_string());
             }
-            // Ids are made from keys or at random, so nobody can ask for this.
-            Rejection::AlreadyExists | Rejection::IdTaken => Code::Internal,
+            Rejection::AlreadyExists | Rejection::IdTaken => {
+                // Ids are made from keys or at random, and a key is looked up before it decides anything.
+                tracing::error!(%rejection, "INTERNAL: an id is taken that nobody can have asked for");
+                return Problem::internal();
+            }
             Rejection::CaptureIsAutomatic => Code::CaptureIsAutomatic,
             Rejection::NothingToCapture { .. } => Code::NothingToCapture,
             Rejection::ExceedsCapturable { .. } => Code::ExceedsCapturable,

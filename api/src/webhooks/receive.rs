@@ -21,7 +21,7 @@ use super::source::{Item, Refusal, Source};
 use super::sources;
 use crate::app::App;
 use crate::config::WebhookSource;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{Code, Document, Problem};
 use crate::http::{body, id::POSITION_HEADER};
 use crate::metrics;
 use crate::orders::{self, OrderError};
@@ -59,7 +59,23 @@ fn as_text<S: serde::Serializer>(position: &Position, serializer: S) -> Result<S
     serializer.collect_str(position)
 }
 
-/// The route.
+/// A PSP, or a payment worker, reports what happened to a payment. Answered once the webhook is stored.
+#[utoipa::path(
+    post, path = "/webhooks/{tenant}/{source}", tag = "Webhooks",
+    params(
+        ("tenant" = String, Path, description = "Whose"),
+        ("source" = String, Path, description = "A name from the tenant's configuration"),
+    ),
+    request_body(description = "As the source's scheme has it", content_type = "application/json"),
+    responses(
+        (status = 200, description = "`result` is `recorded` or `duplicate`; `position`"),
+        (status = 202, description = "`result` is `quarantined`; `position` and `reason`"),
+        (status = 401, description = "The signature is missing, wrong or too old", body = Document),
+        (status = 404, description = "No such tenant or source", body = Document),
+        (status = 413, description = "Too large", body = Document),
+        (status = 503, description = "Send it again", body = Document),
+    )
+)]
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(budget): Extension<Arc<Budget>>,

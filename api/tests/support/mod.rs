@@ -1,6 +1,12 @@
 //! A server in this process, on the embedded journal in a directory of its own.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "test code, of which each test binary uses a part"
+)]
 
 use std::sync::Arc;
 
