@@ -292,9 +292,15 @@ impl Ledger {
         let mut patience = Patience::new(self.retry);
         let mut history = History { steps: Vec::new() };
         let mut is_loaded = request.is_new;
+        let mut tried: Vec<CommitId> = Vec::new();
         loop {
             if !is_loaded {
                 history = self.load_patiently(&request, &mut patience).await?;
+                // Just after a change of leaders a journal may call a commit a conflict that it has stored.
+                let ours = history.steps.iter().find(|step| tried.contains(&step.recorded.commit.id));
+                if let Some(step) = ours {
+                    return Ok(Outcome::Committed(step.clone()));
+                }
                 if let Some(outcome) = done_before(&history, &request.cause)? {
                     return Ok(outcome);
                 }
@@ -310,6 +316,7 @@ impl Ledger {
                 return Ok(Outcome::Committed(Done { recorded: Recorded { position, commit }, state }));
             }
             // A conflict. What was decided is void: look again, decide again, under a new commit id.
+            tried.push(commit.id);
             patience.after_conflict().await?;
             is_loaded = false;
         }
@@ -466,3 +473,6 @@ impl Patience {
 fn jittered(wait: Duration) -> Duration {
     Duration::from_micros(fastrand::u64(0..=wait.as_micros() as u64))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A journal stores bytes and never looks inside them but for the commit id (through [`crate::codec`]), so what
 //! an auditor hashes is what the writer sent. Every sentence of the trait's documentation has a test in
-//! [`conformance`], and every adapter runs all of them.
+//! `conformance`, and every adapter runs all of them.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -4,6 +4,7 @@
 //! about the order in between.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::checkout::{CaptureMode, Checkout, PaymentMethod};
 use super::command::{Command, Fact, Notification};
@@ -71,6 +72,9 @@ pub enum Rejection {
     /// A capture was asked for, and the PSP has not answered yet.
     #[error("a capture of the order is pending")]
     CapturePending,
+    /// A capture or refund of this id was asked for, or reported, before.
+    #[error("a capture or refund of this id is known already")]
+    IdTaken,
     /// The order is captured, canceled or expired.
     #[error("an order that is {} takes no new payment attempt", status.as_str())]
     AttemptRefused {
@@ -144,6 +148,7 @@ fn capture(order: &Order, id: CaptureId, amount: Option<Money>) -> Result<Vec<Ev
         return Err(Rejection::ExceedsCapturable { available_minor });
     }
     has_room(&attempt.captures)?;
+    is_free(id.0, order.attempts.iter().flat_map(|a| &a.captures))?;
     Ok(vec![Event::CaptureRequested { attempt: attempt.number, capture_id: id, amount }])
 }
 
@@ -167,6 +172,7 @@ fn refund(
         return Err(Rejection::ExceedsRefundable { available_minor });
     };
     has_room(&attempt.refunds)?;
+    is_free(id.0, order.attempts.iter().flat_map(|a| &a.refunds))?;
     let reason = reason.clone();
     Ok(vec![Event::RefundRequested { attempt: attempt.number, refund_id: id, amount, reason }])
 }
@@ -315,6 +321,11 @@ fn has_room_for(movements: &[Movement], reference: &str) -> Result<(), Rejection
 
 fn has_room(movements: &[Movement]) -> Result<(), Rejection> {
     room(movements.len())
+}
+
+/// An id answers to one movement of the whole order, so that a report that names it is about that one.
+fn is_free<'a>(id: Uuid, mut movements: impl Iterator<Item = &'a Movement>) -> Result<(), Rejection> {
+    if movements.any(|m| m.id == Some(id)) { Err(Rejection::IdTaken) } else { Ok(()) }
 }
 
 fn room(entries: usize) -> Result<(), Rejection> {

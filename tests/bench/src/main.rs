@@ -1,1 +1,115 @@
-fn main() {}
+//! What Daybook does per second, beside what this machine could do at all.
+//!
+//!     cargo run --release -p daybook-bench -- ingest|status|rebuild [--journal embedded|jetstream] [--quick]
+//!
+//! The limit is measured in the same run, in rounds that alternate with ours, by a server that does only what
+//! cannot be left out: same framework, same load, same bytes, same durability. Medians of the rounds are printed as
+//! Markdown. Nothing here is built unless it is asked for.
+
+mod ingest;
+mod limit;
+mod load;
+mod machine;
+mod rebuild;
+mod report;
+mod status;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use daybook_tests::Kind;
+
+#[derive(Parser)]
+#[command(about, version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Checkouts a second, each stored before its 202.
+    Ingest(Options),
+    /// Status polls a second.
+    Status(Options),
+    /// Commits a second when the views are folded anew.
+    Rebuild(Options),
+    /// The other side of a comparison; started by the benchmarks themselves.
+    #[command(hide = true)]
+    Limit {
+        #[command(subcommand)]
+        of: limit::Of,
+    },
+}
+
+/// What can be chosen about a run.
+#[derive(Args, Clone, Copy)]
+struct Options {
+    /// Which journal; both without it.
+    #[arg(long, value_enum)]
+    journal: Option<JournalKind>,
+    /// A quarter of the work, for a first look.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum JournalKind {
+    Embedded,
+    Jetstream,
+}
+
+impl Options {
+    fn kinds(self) -> Vec<Kind> {
+        match self.journal {
+            Some(JournalKind::Embedded) => vec![Kind::Embedded],
+            Some(JournalKind::Jetstream) => vec![Kind::JetStreamNewest],
+            None => vec![Kind::Embedded, Kind::JetStreamNewest],
+        }
+    }
+
+    fn rounds(self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+
+    fn round(self) -> Duration {
+        if self.quick { Duration::from_secs(2) } else { Duration::from_secs(5) }
+    }
+
+    fn commits(self) -> u64 {
+        if self.quick { 100_000 } else { 1_000_000 }
+    }
+}
+
+/// The name of a journal in the tables.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Embedded => "embedded",
+        Kind::JetStreamNewest | Kind::JetStreamOldest => "jetstream",
+    }
+}
+
+fn main() {
+    let cli = Cli::parse();
+    if !matches!(cli.what, What::Limit { .. }) && std::env::var_os("DAYBOOK_BIN").is_none() {
+        build_release_server();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        match cli.what {
+            What::Ingest(options) => ingest::run(options).await,
+            What::Status(options) => status::run(options).await,
+            What::Rebuild(options) => rebuild::run(options).await,
+            What::Limit { of } => limit::serve(of).await,
+        }
+    });
+}
+
+/// Builds the server as it is shipped, because nobody should measure an old or a debug one by mistake.
+fn build_release_server() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = std::process::Command::new(cargo);
+    build.args(["build", "--release", "--locked", "--package", "daybook"]);
+    let built = build.status().expect("cargo runs");
+    assert!(built.success(), "the server does not build");
+}

@@ -1,0 +1,85 @@
+//! What every request shares.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger::execute::Ledger;
+use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
+use projections::{Projector, Reader, Views};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::startup::Shutdown;
+use crate::tenants::Tenants;
+use crate::tokens::TokenSigner;
+
+/// The state of one server; every route has it as `State<Arc<App>>`.
+pub struct App {
+    /// As configured.
+    pub config: Config,
+    /// Where it listens, with the real port.
+    pub address: SocketAddr,
+    /// How the world reaches it, without a slash at the end.
+    pub public_url: String,
+    /// Where a buyer pays: may contain `{tracking_number}` and `{token}`. None: there is no such page.
+    pub payment_page_url: Option<String>,
+    /// The write side.
+    pub ledger: Ledger,
+    /// The views, for reads that may be a moment old: lists, totals, quarantine.
+    pub views: Views,
+    /// Keeps the views up with the journal.
+    pub projector: Projector,
+    /// Reads that see the caller's own writes.
+    pub reader: Reader,
+    /// The newest commits acknowledged here.
+    pub accepted: Accepted,
+    /// Whose key is whose.
+    pub tenants: Tenants,
+    /// Signs status tokens.
+    pub tokens: TokenSigner,
+    /// How many feeds may read the journal at the same time; the others wait their turn, or follow the projector.
+    pub catch_ups: Semaphore,
+    /// Tells everybody who waits that the server is going down.
+    pub shutdown: Shutdown,
+}
+
+/// The newest position acknowledged by this node, per partition.
+#[derive(Debug)]
+pub struct Accepted(Vec<AtomicU64>);
+
+impl Accepted {
+    /// Nothing yet.
+    pub fn new(partitions: u16) -> Self {
+        Accepted((0..partitions).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Remembers a position.
+    pub fn note(&self, position: Position) {
+        if let Some(newest) = self.0.get(usize::from(position.partition)) {
+            newest.fetch_max(position.sequence, Ordering::Relaxed);
+        }
+    }
+
+    /// The newest of each partition that has one.
+    pub fn newest(&self) -> Vec<Position> {
+        let of = |(partition, newest): (u16, &AtomicU64)| Position {
+            partition,
+            sequence: newest.load(Ordering::Relaxed),
+        };
+        (0..).zip(&self.0).map(of).filter(|position| position.sequence > 0).collect()
+    }
+}
+
+impl App {
+    /// How many partitions the journal has.
+    pub fn partitions(&self) -> u16 {
+        self.ledger.journal().partitions()
+    }
+
+    /// `template` with the order's tracking number and status token in place.
+    pub fn payment_url(&self, template: &str, tenant: &TenantId, order: RecordId) -> String {
+        template
+            .replace("{tracking_number}", &TrackingNumber(order).to_string())
+            .replace("{token}", &self.tokens.status_token(tenant, order))
+    }
+}

@@ -1,0 +1,235 @@
+//! The command line, one file per command.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
+
+mod doctor;
+mod history;
+mod rebuild;
+mod serve;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ledger::journal::OpenError;
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Config, ConfigError, LogFormat};
+use crate::startup::ServerError;
+
+/// An event-sourced order ledger. Without a command, `serve`.
+#[derive(Debug, Parser)]
+#[command(name = "daybook", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default).
+    Serve,
+    /// Show what happened to an order, folded from the log.
+    History(history::History),
+    /// Fold the whole log into new views and make them live. The server must be stopped.
+    Rebuild(rebuild::Rebuild),
+    /// Check the journal, the views and the disk.
+    Doctor(doctor::Doctor),
+}
+
+/// What every command is configured by; the rest is in the environment and in the file.
+#[derive(Debug, Args)]
+struct Settings {
+    /// The configuration file (TOML) [env: DAYBOOK_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen; port 0 picks a free one [env: DAYBOOK_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// How the world reaches this server [env: DAYBOOK_PUBLIC_URL] [default: http://<listen>]
+    #[arg(long, global = true, value_name = "URL")]
+    public_url: Option<String>,
+    /// Where the views and the embedded journal are [env: DAYBOOK_DATA_DIR] [default: daybook-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The JetStream journal; without it, the embedded one [env: DAYBOOK_NATS_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    nats_url: Option<String>,
+    /// Names the streams and subjects [env: DAYBOOK_NATS_PREFIX] [default: daybook]
+    #[arg(long, global = true, value_name = "PREFIX")]
+    nats_prefix: Option<String>,
+    /// How log lines look: text or json [env: DAYBOOK_LOG_FORMAT] [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl Settings {
+    fn load(self) -> Result<Config, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file = self.config.or_else(|| environment("DAYBOOK_CONFIG").map(PathBuf::from));
+        let flags = [
+            ("listen", self.listen),
+            ("public_url", self.public_url),
+            ("data_dir", self.data_dir),
+            ("nats.url", self.nats_url),
+            ("nats.prefix", self.nats_prefix),
+            ("log_format", self.log_format),
+        ];
+        Config::load(file.as_deref(), environment, &flags)
+    }
+}
+
+/// Why a command ended badly, for the person who typed it.
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: None, code: 1 }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Failure { code: 2, ..Failure::new(message) }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure { message: error.to_string(), hint: error.hint, code: 2 }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let hint = match &error {
+            OpenError::Unavailable(_) => {
+                Some("check nats.url, or data_dir for the embedded journal".to_owned())
+            }
+            OpenError::Refused(_) => None,
+        };
+        Failure { hint, ..Failure::new(error.to_string()) }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Journal(error) => error.into(),
+            ServerError::DataDirectory { .. }
+            | ServerError::Store(_)
+            | ServerError::Projector(_)
+            | ServerError::Listener(_) => Failure::new(chain(&error)),
+        }
+    }
+}
+
+/// The error and what is behind it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { message, hint, code }) => {
+            eprintln!("error: {message}");
+            if let Some(hint) = hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<(), Failure> {
+        let config = self.settings.load()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(format!("no runtime: {error}")))?;
+        let command = self.command.unwrap_or(Command::Serve);
+        // A server tells its story; a command speaks up when something is wrong.
+        let level = match command {
+            Command::Serve => "info",
+            Command::History(_) | Command::Rebuild(_) | Command::Doctor(_) => "warn",
+        };
+        log(config.log_format, level);
+        runtime.block_on(async move {
+            match command {
+                Command::Serve => serve::run(config).await,
+                Command::History(command) => command.run(&config).await,
+                Command::Rebuild(command) => command.run(&config).await,
+                Command::Doctor(command) => command.run(&config).await,
+            }
+        })
+    }
+}
+
+/// Log lines go to stderr; `RUST_LOG` outweighs `level`.
+fn log(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let is_terminal = io::stderr().is_terminal();
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
+    let set = match format {
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+    };
+    if set.is_err() {
+        eprintln!("warning: logging was set up before");
+    }
+}
+
+/// Writes data. Whoever reads it may have stopped, such as `head`: that is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to stdout: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| Failure::new(format!("cannot be written as JSON: {error}")))?;
+    print(&(text + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

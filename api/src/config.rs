@@ -1,0 +1,577 @@
+//! The configuration: flags over environment over one TOML file over defaults, checked once, here.
+//!
+//! What must stay true: every name stands in [`SETTINGS`] once, and in the table of the reference page; the demo's
+//! credentials never listen on anything but a loopback address.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data_encoding::{BASE64, HEXLOWER};
+use ledger::ids::TenantId;
+use serde::Deserialize;
+
+use crate::tenants::hash_of;
+
+/// Key in the file, and environment variable, of every setting. Tenants are in the file only.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen", "DAYBOOK_LISTEN"),
+    ("public_url", "DAYBOOK_PUBLIC_URL"),
+    ("data_dir", "DAYBOOK_DATA_DIR"),
+    ("token_secret", "DAYBOOK_TOKEN_SECRET"),
+    ("log_format", "DAYBOOK_LOG_FORMAT"),
+    ("nats.url", "DAYBOOK_NATS_URL"),
+    ("nats.credentials_file", "DAYBOOK_NATS_CREDENTIALS_FILE"),
+    ("nats.prefix", "DAYBOOK_NATS_PREFIX"),
+    ("nats.replicas", "DAYBOOK_NATS_REPLICAS"),
+    ("nats.compression", "DAYBOOK_NATS_COMPRESSION"),
+    ("limits.body_bytes", "DAYBOOK_LIMITS_BODY_BYTES"),
+    ("limits.webhook_body_bytes", "DAYBOOK_LIMITS_WEBHOOK_BODY_BYTES"),
+    ("limits.request_timeout_ms", "DAYBOOK_LIMITS_REQUEST_TIMEOUT_MS"),
+    ("order_life_seconds", "DAYBOOK_ORDER_LIFE_SECONDS"),
+    ("payment_page_url", "DAYBOOK_PAYMENT_PAGE_URL"),
+    ("azotte.milpieces_per_minor_unit", "DAYBOOK_AZOTTE_MILPIECES_PER_MINOR_UNIT"),
+    ("sandbox.enabled", "DAYBOOK_SANDBOX_ENABLED"),
+    ("sandbox.delay_ms", "DAYBOOK_SANDBOX_DELAY_MS"),
+];
+
+/// The demo tenant's name, and its user name on surfaces that ask for one.
+pub const DEMO_TENANT: &str = "demo";
+/// The demo tenant's API key.
+pub const DEMO_KEY: &str = "demo-key";
+/// The demo tenant's webhook source, which the sandbox PSP signs for.
+pub const SANDBOX_SOURCE: &str = "sandbox";
+const DEMO_TOKEN_SECRET: &str = "daybook demo: these tokens protect nothing";
+const DEMO_WEBHOOK_SECRET_TEXT: &[u8] = b"daybook demo: protects nothing!!";
+
+/// A text that is never shown, not even to a debugger's log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` to itself.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// How the world reaches this server, without a slash at the end; `http://<listen>` when absent.
+    pub public_url: Option<String>,
+    /// Where the views, and the embedded journal, are kept.
+    pub data_dir: PathBuf,
+    /// Signs status tokens.
+    pub token_secret: Secret,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The JetStream journal; the embedded one when absent.
+    pub nats: Option<NatsConfig>,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// How long an order may wait for its authorization when its checkout does not say.
+    pub order_life: Duration,
+    /// Where a buyer pays; the sandbox's page when absent and the sandbox runs.
+    pub payment_page_url: Option<String>,
+    /// The Azotte surface's own settings.
+    pub azotte: AzotteConfig,
+    /// The sandbox PSP.
+    pub sandbox: SandboxConfig,
+    /// Who may call.
+    pub tenants: Vec<TenantConfig>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where the JetStream journal is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsConfig {
+    /// Server addresses, separated by commas. May contain credentials.
+    pub url: Secret,
+    /// A `.creds` file.
+    pub credentials_file: Option<PathBuf>,
+    /// Names the streams and their subjects.
+    pub prefix: String,
+    /// On how many servers each commit is stored.
+    pub replicas: usize,
+    /// Whether the servers compress what they store.
+    pub compression: bool,
+}
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body of a request, in bytes.
+    pub body_bytes: usize,
+    /// Largest body of a webhook, in bytes.
+    pub webhook_body_bytes: usize,
+    /// How long a request may take that does not wait on purpose.
+    pub request_timeout: Duration,
+}
+
+/// The Azotte surface's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AzotteConfig {
+    /// How Azotte's `milPieces` relate to minor units: 1 or 1000.
+    pub milpieces_per_minor_unit: i64,
+}
+
+/// The sandbox PSP's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SandboxConfig {
+    /// Whether it runs inside this server.
+    pub enabled: bool,
+    /// How late `tok_delayed` captures.
+    pub delay: Duration,
+}
+
+/// A tenant: its keys and its webhook sources.
+#[derive(Debug, Clone)]
+pub struct TenantConfig {
+    /// Its name.
+    pub id: TenantId,
+    /// SHA-256 of each of its keys.
+    pub api_key_hashes: Vec<[u8; 32]>,
+    /// Its webhook sources by name.
+    pub webhooks: BTreeMap<String, WebhookSource>,
+}
+
+/// How a webhook source's messages are verified and read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSource {
+    /// By which rules.
+    pub scheme: WebhookScheme,
+    /// Any of these may have signed a message: `whsec_` and base64.
+    pub secrets: Vec<Secret>,
+}
+
+/// The rules by which a webhook source signs and speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookScheme {
+    /// <https://www.standardwebhooks.com>, and Daybook's own words.
+    StandardWebhooks,
+}
+
+/// Why a configuration cannot be used. The text says which setting, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    message: String,
+    /// What would help.
+    pub hint: Option<String>,
+}
+
+impl ConfigError {
+    fn new(message: impl Into<String>) -> Self {
+        ConfigError { message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        ConfigError { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl Config {
+    /// Whether something here opens to what everybody knows: the demo's key, or its webhook secret.
+    pub fn has_demo_credentials(&self) -> bool {
+        let (key, secret) = (hash_of(DEMO_KEY), Config::demo_webhook_secret());
+        self.tenants.iter().any(|tenant| {
+            let has_secret = |source: &WebhookSource| source.secrets.contains(&secret);
+            tenant.api_key_hashes.contains(&key) || tenant.webhooks.values().any(has_secret)
+        })
+    }
+
+    /// The demo's webhook secret, as its sender is given it.
+    pub fn demo_webhook_secret() -> Secret {
+        Secret(format!("whsec_{}", BASE64.encode(DEMO_WEBHOOK_SECRET_TEXT)))
+    }
+
+    /// Reads the file, then lets `environment` and `flags` (both by the file's key) overrule it.
+    pub fn load(
+        file: Option<&std::path::Path>,
+        environment: impl Fn(&str) -> Option<String>,
+        flags: &[(&str, Option<String>)],
+    ) -> Result<Config, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(ConfigError::new(format!("there is no configuration file {}", path.display())));
+            }
+            builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml));
+        }
+        let from_environment = SETTINGS.iter().map(|(key, name)| (*key, environment(name)));
+        let from_flags = flags.iter().map(|(key, value)| (*key, value.clone()));
+        for (key, value) in from_environment.chain(from_flags) {
+            builder = builder
+                .set_override_option(key, value)
+                .map_err(|e| ConfigError::new(format!("{key}: {e}")))?;
+        }
+        let raw: Raw = builder
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError::new(format!("the configuration cannot be read: {error}")))?;
+        raw.check()
+    }
+}
+
+/// The configuration as it is written, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    listen: Option<String>,
+    public_url: Option<String>,
+    data_dir: Option<PathBuf>,
+    token_secret: Option<String>,
+    log_format: Option<LogFormat>,
+    #[serde(default)]
+    nats: RawNats,
+    #[serde(default)]
+    limits: RawLimits,
+    order_life_seconds: Option<u64>,
+    payment_page_url: Option<String>,
+    #[serde(default)]
+    azotte: RawAzotte,
+    #[serde(default)]
+    sandbox: RawSandbox,
+    #[serde(default)]
+    tenants: Vec<RawTenant>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawNats {
+    url: Option<String>,
+    credentials_file: Option<PathBuf>,
+    prefix: Option<String>,
+    replicas: Option<usize>,
+    compression: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    body_bytes: Option<usize>,
+    webhook_body_bytes: Option<usize>,
+    request_timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAzotte {
+    milpieces_per_minor_unit: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawSandbox {
+    enabled: Option<bool>,
+    delay_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTenant {
+    id: String,
+    #[serde(default)]
+    api_key_hashes: Vec<String>,
+    #[serde(default)]
+    webhooks: BTreeMap<String, RawWebhookSource>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWebhookSource {
+    scheme: WebhookScheme,
+    secrets: Vec<String>,
+}
+
+impl Raw {
+    fn check(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.as_deref().unwrap_or("127.0.0.1:8080");
+        let listen: SocketAddr = listen.parse().map_err(|_| {
+            ConfigError::new(format!("listen: {listen:?} is not an address with a port"))
+                .hint("such as 127.0.0.1:8080, or 0.0.0.0:8080 for every interface")
+        })?;
+        let is_demo = self.tenants.is_empty();
+        let tenants: Vec<TenantConfig> = if is_demo {
+            vec![demo_tenant()?]
+        } else {
+            self.tenants.into_iter().map(RawTenant::check).collect::<Result<_, _>>()?
+        };
+        let mut names: Vec<&TenantId> = tenants.iter().map(|tenant| &tenant.id).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::new(format!("tenants: {} stands there twice", twice[0])));
+        }
+        let mut keys: Vec<[u8; 32]> = tenants.iter().flat_map(|t| t.api_key_hashes.clone()).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::new("tenants: one key stands there twice; a key belongs to one tenant"));
+        }
+        let token_secret = match self.token_secret {
+            Some(secret) if secret.chars().count() < 32 => {
+                return Err(ConfigError::new("token_secret: shorter than 32 characters")
+                    .hint("make one with: openssl rand -base64 32"));
+            }
+            Some(secret) => Secret(secret),
+            None if is_demo => Secret::new(DEMO_TOKEN_SECRET),
+            None => {
+                return Err(ConfigError::new("token_secret: required where tenants are configured")
+                    .hint("make one with: openssl rand -base64 32"));
+            }
+        };
+        let milpieces_per_minor_unit = self.azotte.milpieces_per_minor_unit.unwrap_or(1);
+        if ![1, 1000].contains(&milpieces_per_minor_unit) {
+            return Err(ConfigError::new("azotte.milpieces_per_minor_unit: neither 1 nor 1000"));
+        }
+        let nats = match self.nats.url {
+            Some(url) => Some(NatsConfig {
+                url: Secret(url),
+                credentials_file: self.nats.credentials_file,
+                prefix: self.nats.prefix.unwrap_or_else(|| "daybook".to_owned()),
+                replicas: self.nats.replicas.unwrap_or(1),
+                compression: self.nats.compression.unwrap_or(true),
+            }),
+            None => None,
+        };
+        let config = Config {
+            listen,
+            public_url: self.public_url.map(|url| check_url("public_url", url)).transpose()?,
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("daybook-data")),
+            token_secret,
+            log_format: self.log_format.unwrap_or(LogFormat::Text),
+            nats,
+            limits: Limits {
+                body_bytes: self.limits.body_bytes.unwrap_or(64 * 1024),
+                webhook_body_bytes: self.limits.webhook_body_bytes.unwrap_or(256 * 1024),
+                request_timeout: Duration::from_millis(self.limits.request_timeout_ms.unwrap_or(30_000)),
+            },
+            order_life: Duration::from_secs(order_life(self.order_life_seconds)?),
+            payment_page_url: self
+                .payment_page_url
+                .map(|url| check_url("payment_page_url", url))
+                .transpose()?,
+            azotte: AzotteConfig { milpieces_per_minor_unit },
+            sandbox: SandboxConfig {
+                enabled: self.sandbox.enabled.unwrap_or(is_demo),
+                delay: Duration::from_millis(self.sandbox.delay_ms.unwrap_or(2000)),
+            },
+            tenants,
+        };
+        if config.has_demo_credentials() && !config.listen.ip().is_loopback() {
+            return Err(ConfigError::new(format!(
+                "listen: {} is reachable by others, and everybody knows the demo's credentials",
+                config.listen
+            ))
+            .hint("configure tenants with keys of their own, or listen on 127.0.0.1"));
+        }
+        Ok(config)
+    }
+}
+
+impl RawTenant {
+    fn check(self) -> Result<TenantConfig, ConfigError> {
+        let id: TenantId = self.id.parse().map_err(|e| {
+            ConfigError::new(format!("tenants: {e}")).hint("1 to 32 of a-z 0-9 -, not beginning with -")
+        })?;
+        let hash = |text: &String| {
+            let bytes = HEXLOWER.decode(text.to_ascii_lowercase().as_bytes()).ok();
+            bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).ok_or_else(|| {
+                ConfigError::new(format!("tenants.{id}.api_key_hashes: not a SHA-256 in hex"))
+                    .hint("printf %s \"$KEY\" | sha256sum")
+            })
+        };
+        let api_key_hashes = self.api_key_hashes.iter().map(hash).collect::<Result<_, _>>()?;
+        let mut webhooks = BTreeMap::new();
+        for (name, source) in self.webhooks {
+            let alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(alphabet) {
+                return Err(ConfigError::new(format!(
+                    "tenants.{id}.webhooks: {name:?} is not 1 to 64 of a-z 0-9 - _"
+                )));
+            }
+            webhooks.insert(name.clone(), source.check(&format!("tenants.{id}.webhooks.{name}"))?);
+        }
+        Ok(TenantConfig { id, api_key_hashes, webhooks })
+    }
+}
+
+impl RawWebhookSource {
+    fn check(self, at: &str) -> Result<WebhookSource, ConfigError> {
+        if self.secrets.is_empty() {
+            return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
+        }
+        for secret in &self.secrets {
+            let bytes = secret.strip_prefix("whsec_").and_then(|text| BASE64.decode(text.as_bytes()).ok());
+            if bytes.is_none_or(|bytes| bytes.is_empty()) {
+                return Err(ConfigError::new(format!("{at}.secrets: not whsec_ and base64")));
+            }
+        }
+        Ok(WebhookSource { scheme: self.scheme, secrets: self.secrets.into_iter().map(Secret).collect() })
+    }
+}
+
+fn demo_tenant() -> Result<TenantConfig, ConfigError> {
+    let sandbox = WebhookSource {
+        scheme: WebhookScheme::StandardWebhooks,
+        secrets: vec![Config::demo_webhook_secret()],
+    };
+    Ok(TenantConfig {
+        id: DEMO_TENANT.parse().map_err(|e| ConfigError::new(format!("tenants: {e}")))?,
+        api_key_hashes: vec![hash_of(DEMO_KEY)],
+        webhooks: BTreeMap::from([(SANDBOX_SOURCE.to_owned(), sandbox)]),
+    })
+}
+
+/// An absolute http(s) URL, without slashes at the end.
+fn check_url(key: &str, url: String) -> Result<String, ConfigError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || url.contains(char::is_whitespace) {
+        return Err(ConfigError::new(format!("{key}: {url:?} is not an http(s) URL")));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn order_life(seconds: Option<u64>) -> Result<u64, ConfigError> {
+    match seconds.unwrap_or(86_400) {
+        seconds @ 1..=2_592_000 => Ok(seconds),
+        _ => Err(ConfigError::new("order_life_seconds: not between 1 second and 30 days")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The configuration that this file, environment and these flags make.
+    fn load(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut toml = tempfile::NamedTempFile::new().unwrap();
+        toml.write_all(file.as_bytes()).unwrap();
+        let of = |name: &str| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, Some((*value).to_owned()))).collect();
+        Config::load(Some(toml.path()), of, &flags)
+    }
+
+    #[track_caller]
+    fn refused(file: &str, mention: &str) {
+        let error = load(file, &[], &[]).unwrap_err();
+        assert!(error.to_string().contains(mention), "{error}");
+    }
+
+    const KEY_HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn tenant(more: &str) -> String {
+        format!(
+            "token_secret = \"0123456789abcdef0123456789abcdef\"\n[[tenants]]\nid = \"acme\"\n\
+             api_key_hashes = [\"{KEY_HASH}\"]\n{more}"
+        )
+    }
+
+    #[test]
+    fn nothing_at_all_is_the_demo() {
+        let config = load("", &[], &[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.tenants[0].id.as_str(), DEMO_TENANT);
+        assert!(config.has_demo_credentials() && config.sandbox.enabled && config.nats.is_none());
+        assert_eq!(config.limits.body_bytes, 65_536);
+        assert_eq!(config.order_life, Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let file =
+            "listen = \"127.0.0.1:1\"\ndata_dir = \"file\"\n[nats]\nreplicas = 3\nurl = \"nats://file\"";
+        let environment = [
+            ("DAYBOOK_LISTEN", "127.0.0.1:2"),
+            ("DAYBOOK_NATS_REPLICAS", "5"),
+            ("DAYBOOK_NATS_COMPRESSION", "false"),
+            ("DAYBOOK_SANDBOX_DELAY_MS", "7"),
+        ];
+        let config = load(file, &environment, &[("listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.data_dir, PathBuf::from("file"));
+        assert_eq!(config.sandbox.delay, Duration::from_millis(7));
+        let nats = config.nats.unwrap();
+        assert_eq!((nats.replicas, nats.compression, nats.url.reveal()), (5, false, "nats://file"));
+    }
+
+    #[test]
+    fn the_demos_credentials_stay_on_this_machine() {
+        refused("listen = \"0.0.0.0:8080\"", "reachable by others");
+        refused("listen = \"[::]:8080\"", "reachable by others");
+        assert!(load("listen = \"[::1]:8080\"", &[], &[]).is_ok());
+        let listen = "listen = \"0.0.0.0:8080\"\n";
+        let demo_key = data_encoding::HEXLOWER.encode(&hash_of(DEMO_KEY));
+        refused(&(listen.to_owned() + &tenant("").replace(KEY_HASH, &demo_key)), "reachable by others");
+        let source = format!(
+            "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = [\"{}\"]",
+            Config::demo_webhook_secret().reveal()
+        );
+        refused(&(listen.to_owned() + &tenant(&source)), "reachable by others");
+        let config = load(&(listen.to_owned() + &tenant("")), &[], &[]).unwrap();
+        assert!(!config.has_demo_credentials() && !config.sandbox.enabled);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        refused("listne = \"x\"", "listne");
+        refused("listen = \"8080\"", "listen");
+        refused("order_life_seconds = 0", "order_life_seconds");
+        refused("[azotte]\nmilpieces_per_minor_unit = 10", "milpieces_per_minor_unit");
+        refused("public_url = \"shop.example\"", "public_url");
+        refused("token_secret = \"short\"", "token_secret");
+        refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused(&tenant("").replace("acme", "Acme"), "Acme");
+        refused(&tenant("").replace(KEY_HASH, "beef"), "api_key_hashes");
+        refused(&tenant("[[tenants]]\nid = \"acme\""), "twice");
+        refused(&tenant(&format!("[[tenants]]\nid = \"b\"\napi_key_hashes = [\"{KEY_HASH}\"]")), "one key");
+        let source = "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = ";
+        refused(&tenant(&format!("{source}[]")), "tenants.acme.webhooks.psp");
+        refused(&tenant(&format!("{source}[\"hunter2\"]")), "whsec_");
+        refused(&tenant("[tenants.webhooks.psp]\nscheme = \"x\"\nsecrets = []"), "x");
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_reference() {
+        let page = include_str!("../../docs/src/reference/configuration.md");
+        for (key, variable) in SETTINGS {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            assert!(row.is_some_and(|row| row.contains(&format!("`{variable}`"))), "{key} {variable}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let text = format!("{:?}", load(&tenant(""), &[("DAYBOOK_NATS_URL", "nats://u:pw@h")], &[]).unwrap());
+        assert!(!text.contains("0123456789abcdef") && !text.contains("pw@"), "{text}");
+    }
+}

@@ -1,0 +1,282 @@
+//! `GET /v1/feed`: every commit of the tenant's orders, once each, in the order of the log, without end.
+//!
+//! A feed catches up from the journal and then follows the projector's broadcast, so that a reader who is live costs
+//! the journal nothing. What must stay true: a feed hands out sequence after sequence without a gap or a repeat,
+//! whichever of the two it reads from, and never one that the views do not show yet.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use ledger::codec;
+use ledger::commit::{Changes, Recorded};
+use ledger::ids::{Position, TenantId, TrackingNumber};
+use ledger::order::Status;
+use projections::StoreError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::query::{Query, invalid};
+use crate::http::{Caller, Code, Problem};
+use crate::v1::shapes::{CauseJson, StatusWord, time};
+
+/// Where it is served.
+pub const PATH: &str = "/v1/feed";
+
+/// After so much silence the reader is told how far the log has come.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How often a feed looks whether the broadcast has left something out.
+const LOOK: Duration = Duration::from_secs(1);
+/// Events on their way to one reader.
+const AHEAD: usize = 64;
+/// The log has one partition for now; with more, a resume point will have to name each.
+const PARTITION: u16 = 0;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeedQuery {
+    after: Option<String>,
+}
+
+/// The data of a `commit` event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FeedCommit)]
+struct CommitJson {
+    position: String,
+    order_id: String,
+    tracking_number: String,
+    /// RFC 3339 in UTC.
+    decided_at: String,
+    cause: CauseJson,
+    /// The order's status after this commit.
+    #[schema(value_type = StatusWord)]
+    status: &'static str,
+    /// Each with its `type`, such as `payment_captured.v1`, and the fields of that type.
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<Value>,
+}
+
+/// Every commit of the tenant's orders, once each, in the order of the log, as server-sent events without end.
+#[utoipa::path(
+    get, path = "/v1/feed", tag = "Feed", security(("api_key" = [])),
+    params(
+        ("after" = Option<String>, Query, description = "Begin after this position; else at the beginning of the log"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same, for a reader who comes back; it outweighs `after`"),
+    ),
+    responses((status = 200, description = "`commit` events, and `position` events after 15 s of silence",
+        body = CommitJson, content_type = "text/event-stream"))
+)]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Caller(tenant): Caller,
+    Query(query): Query<FeedQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let seen = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default());
+    // A browser that comes back asks the same URL again, and says in the header how far it got.
+    let after = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
+        None => 0,
+        Some(text) => resume_point(text)?,
+    };
+    if app.shutdown.has_begun() {
+        return Err(Problem::new(Code::ShuttingDown, "connect again, to another node or in a moment"));
+    }
+    let (events, stream) = mpsc::channel(AHEAD);
+    let feed = Feed { app, tenant, events, last: after, spoke: Instant::now() };
+    tokio::spawn(feed.run());
+    let mut response = Sse::new(ReceiverStream::new(stream)).into_response();
+    // Proxies that buffer would hold events back.
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn resume_point(text: &str) -> Result<u64, Problem> {
+    match text.parse() {
+        Ok(Position { partition: PARTITION, sequence }) => Ok(sequence),
+        Ok(_) | Err(_) => Err(invalid("after: not a position of this log, such as 0-42")),
+    }
+}
+
+/// One reader's feed.
+struct Feed {
+    app: Arc<App>,
+    tenant: TenantId,
+    events: mpsc::Sender<Result<Event, Infallible>>,
+    /// The sequence up to which everything has been handed out or passed by.
+    last: u64,
+    /// When the reader was last told something.
+    spoke: Instant,
+}
+
+/// Why a feed ends.
+enum End {
+    /// The reader is gone.
+    Gone,
+    /// The server is going down.
+    Shutdown,
+    /// The journal or the views cannot be read; the reader comes back and goes on where it was.
+    Failed(String),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        End::Failed(error.to_string())
+    }
+}
+
+impl Feed {
+    async fn run(mut self) {
+        let shutdown = self.app.shutdown.clone();
+        let end = tokio::select! {
+            end = self.follow() => end,
+            () = shutdown.begun() => End::Shutdown,
+        };
+        match end {
+            End::Gone => tracing::debug!(tenant = %self.tenant, "a feed's reader has gone"),
+            End::Shutdown => {}
+            End::Failed(reason) => {
+                tracing::warn!(tenant = %self.tenant, reason, "a feed ends; its reader may come back");
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> End {
+        loop {
+            if let Err(end) = self.follow_until_left_behind().await {
+                return end;
+            }
+        }
+    }
+
+    /// Catches up, then hands out what the projector broadcasts, until the broadcast leaves something out.
+    async fn follow_until_left_behind(&mut self) -> Result<(), End> {
+        // Listening begins before the end of the log is looked at, so that nothing falls in between.
+        let mut live = self.app.projector.changes();
+        let applied = self.app.projector.applied();
+        let newest = || applied.borrow().get(usize::from(PARTITION)).copied().unwrap_or(0);
+        self.catch_up(newest()).await?;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut newest_before = 0;
+        loop {
+            let events = self.events.clone();
+            tokio::select! {
+                received = live.recv() => match received {
+                    Ok(recorded) if recorded.position.partition != PARTITION => {}
+                    Ok(recorded) if recorded.position.sequence <= self.last => {}
+                    Ok(recorded) if recorded.position.sequence == self.last + 1 => self.hand_out(&recorded).await?,
+                    Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    // The projector has stopped, so the server is going down or has halted.
+                    Err(RecvError::Closed) => return Err(End::Shutdown),
+                },
+                _ = look.tick() => {
+                    // Applied a whole tick ago, and still not broadcast: it never will be.
+                    if live.is_empty() && newest_before > self.last {
+                        return Ok(());
+                    }
+                    newest_before = newest();
+                    self.break_silence().await?;
+                }
+                () = events.closed() => return Err(End::Gone),
+            }
+        }
+    }
+
+    /// Hands out what the journal holds up to `newest`, which the views show already.
+    async fn catch_up(&mut self, newest: u64) -> Result<(), End> {
+        if self.last >= newest {
+            return Ok(());
+        }
+        let app = Arc::clone(&self.app);
+        let failed = |error: &dyn std::error::Error| End::Failed(error.to_string());
+        let _turn = app.catch_ups.acquire().await.map_err(|error| failed(&error))?;
+        let mut tail =
+            app.ledger.journal().tail(PARTITION, self.last).await.map_err(|error| failed(&error))?;
+        while self.last < newest {
+            let stored = match tail.next().await {
+                Some(stored) => stored.map_err(|error| failed(&error))?,
+                None => return Err(End::Failed("the journal's tail ended".to_owned())),
+            };
+            if stored.subject.tenant == self.tenant {
+                let commit = codec::decode(&stored.bytes).map_err(|error| failed(&error))?;
+                self.hand_out(&Recorded { position: stored.position, commit }).await?;
+            } else {
+                self.last = stored.position.sequence;
+                self.break_silence().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes one commit on if it is about an order of the tenant's.
+    async fn hand_out(&mut self, recorded: &Recorded) -> Result<(), End> {
+        let is_ours = recorded.commit.tenant == self.tenant;
+        let is_order = match recorded.commit.changes {
+            Changes::Order(_) => true,
+            Changes::Offer(_) | Changes::Quarantine(_) => false,
+        };
+        if is_ours && is_order {
+            let status = self.status_after(recorded)?;
+            self.say("commit", recorded.position, &CommitJson::of(recorded, status)).await?;
+        }
+        self.last = recorded.position.sequence;
+        Ok(())
+    }
+
+    /// The order's status as this commit left it, from the views, which are at least as far.
+    fn status_after(&self, Recorded { position, commit }: &Recorded) -> Result<Status, End> {
+        let views = &self.app.views;
+        if let Some(view) = views.order(&self.tenant, commit.record)?
+            && view.last == *position
+        {
+            return Ok(view.order.status());
+        }
+        let history = views.history(&self.tenant, commit.record)?;
+        let entry = history.iter().find(|entry| entry.position == *position);
+        entry
+            .map(|entry| entry.status)
+            .ok_or_else(|| End::Failed(format!("the views do not show the commit at {position}")))
+    }
+
+    async fn break_silence(&mut self) -> Result<(), End> {
+        if self.spoke.elapsed() < SILENCE {
+            return Ok(());
+        }
+        let position = Position { partition: PARTITION, sequence: self.last };
+        self.say("position", position, &serde_json::json!({"position": position.to_string()})).await
+    }
+
+    async fn say(&mut self, name: &str, position: Position, data: &impl Serialize) -> Result<(), End> {
+        let event = Event::default().id(position.to_string()).event(name);
+        let event = event.json_data(data).map_err(|error| End::Failed(error.to_string()))?;
+        self.events.send(Ok(event)).await.map_err(|_| End::Gone)?;
+        self.spoke = Instant::now();
+        Ok(())
+    }
+}
+
+impl CommitJson {
+    fn of(Recorded { position, commit }: &Recorded, status: Status) -> Self {
+        CommitJson {
+            position: position.to_string(),
+            order_id: commit.record.to_string(),
+            tracking_number: TrackingNumber(commit.record).to_string(),
+            decided_at: time(commit.decided_at),
+            cause: CauseJson::from(&commit.cause),
+            status: status.as_str(),
+            events: codec::public_events(commit),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The use cases that every surface shares: domain in, domain out.
+//!
+//! A surface translates its words to these and back, and decides nothing. What must stay true: an answer is built
+//! from the stored commit alone, so a retry gets the first answer again; whatever was accepted here is shown by
+//! every later read on this node.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, Unit};
+use ledger::commit::Cause;
+use ledger::execute::{Aggregate, Done, ExecuteError, LoadError, Outcome, Request};
+use ledger::ids::{CaptureId, Position, RecordId, RefundId, RequestHash, TenantId};
+use ledger::journal::BoxError;
+use ledger::money::Money;
+use ledger::offer::{self, Offer};
+use ledger::order::{self, Checkout, Command, Notification, Order};
+use projections::views::{HistoryEntry, OrderView};
+use projections::{ReadError, Views};
+use serde::Serialize;
+
+use crate::app::App;
+
+/// Operation kinds: the scopes of idempotency keys. They are part of every derived id and never change.
+pub mod operation {
+    /// A checkout on `/v1`.
+    pub const CHECKOUT: &str = "checkout";
+    /// A capture of an order.
+    pub const CAPTURE: &str = "capture";
+    /// A refund of an order.
+    pub const REFUND: &str = "refund";
+    /// A cancellation of an order.
+    pub const CANCELLATION: &str = "cancellation";
+    /// The registration of an offer.
+    pub const OFFER: &str = "offer";
+    /// A checkout on the Azotte surface.
+    pub const AZOTTE_CHECKOUT: &str = "azotte.checkout";
+}
+
+/// How long a list waits for views that are behind.
+const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(1);
+
+/// Who asks, under which idempotency key, for what content, and when.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The caller.
+    pub tenant: TenantId,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// Hash of the content, to tell a retry from another request under the same key.
+    pub hash: RequestHash,
+    /// Now, in whole milliseconds.
+    pub at: Timestamp,
+}
+
+impl Ask {
+    /// An ask for `content`: the request in its canonical form, without what was left out and without defaults
+    /// that depend on the clock.
+    pub fn new(tenant: TenantId, key: Option<String>, content: &impl Serialize) -> Result<Self, OrderError> {
+        let canonical = serde_json::to_vec(content).map_err(|e| OrderError::internal(e.into()))?;
+        Ok(Ask { tenant, key, hash: RequestHash::of(&canonical), at: now() })
+    }
+
+    fn cause(&self, operation: &str) -> Cause {
+        Cause::Command { operation: operation.to_owned(), key: self.key.clone(), request_hash: self.hash }
+    }
+}
+
+/// The clock, in whole milliseconds: what the log can hold.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(Unit::Millisecond).unwrap_or(now)
+}
+
+/// How a use case ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The rules refuse it; nothing was stored.
+    #[error(transparent)]
+    Rejected(order::Rejection),
+    /// There is no such thing for this tenant.
+    #[error("there is no such order")]
+    NotFound,
+    /// The idempotency key was used for another request; nothing was stored.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// It does not fit into the log; nothing was stored.
+    #[error("the commit has {size} bytes; the journal takes {limit}")]
+    TooLarge {
+        /// Bytes needed.
+        size: usize,
+        /// Bytes possible.
+        limit: usize,
+    },
+    /// Nothing was stored, or nothing could be read. Try again later.
+    #[error("the journal is unavailable")]
+    Unavailable(#[source] BoxError),
+    /// It may have been stored. Trying again with the same key is safe.
+    #[error("it is unknown whether the commit was stored")]
+    Unknown(#[source] BoxError),
+    /// A bug, or damage. A person has to look; logged where it was met.
+    #[error("internal: {0}")]
+    Internal(#[source] BoxError),
+}
+
+impl From<ExecuteError<order::Rejection>> for OrderError {
+    fn from(error: ExecuteError<order::Rejection>) -> Self {
+        match error {
+            ExecuteError::Rejected(order::Rejection::NotFound) => OrderError::NotFound,
+            ExecuteError::Rejected(rejection) => OrderError::Rejected(rejection),
+            ExecuteError::KeyReused => OrderError::KeyReused,
+            ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
+            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
+            ExecuteError::Unknown(source) => OrderError::unknown(source),
+            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
+        }
+    }
+}
+
+impl From<ExecuteError<std::convert::Infallible>> for OrderError {
+    fn from(error: ExecuteError<std::convert::Infallible>) -> Self {
+        match error {
+            ExecuteError::Rejected(never) => match never {},
+            ExecuteError::KeyReused => OrderError::KeyReused,
+            ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
+            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
+            ExecuteError::Unknown(source) => OrderError::unknown(source),
+            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
+        }
+    }
+}
+
+impl From<LoadError> for OrderError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unavailable(source) => OrderError::unavailable(source),
+            corrupt @ LoadError::Corrupt { .. } => OrderError::internal(corrupt.into()),
+        }
+    }
+}
+
+impl From<ReadError> for OrderError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Load(error) => error.into(),
+            ReadError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<projections::StoreError> for OrderError {
+    fn from(error: projections::StoreError) -> Self {
+        OrderError::internal(error.into())
+    }
+}
+
+impl OrderError {
+    /// Damage or a bug, said loudly in the log.
+    pub fn internal(source: BoxError) -> Self {
+        tracing::error!(error = %source, "INTERNAL: damage or a bug; a person has to look");
+        OrderError::Internal(source)
+    }
+
+    fn unavailable(source: BoxError) -> Self {
+        tracing::warn!(error = %source, "the journal is unavailable");
+        OrderError::Unavailable(source)
+    }
+
+    fn unknown(source: BoxError) -> Self {
+        tracing::warn!(error = %source, "nobody knows whether a commit was stored");
+        OrderError::Unknown(source)
+    }
+}
+
+/// Opens an order. The same key of the same operation is the same order, for ever.
+pub async fn submit(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    checkout: Checkout,
+) -> Result<Done<Order>, OrderError> {
+    let record = match &ask.key {
+        Some(key) => RecordId::for_key(&ask.tenant, operation, key),
+        None => RecordId::random(),
+    };
+    let command = Command::Submit(Box::new(checkout));
+    execute(app, &ask, operation, record, command, true).await
+}
+
+/// What the same request did before, for a request that could no longer be made now.
+pub async fn submitted_before(
+    app: &App,
+    ask: &Ask,
+    operation: &str,
+) -> Result<Option<Done<Order>>, OrderError> {
+    let Some(key) = &ask.key else { return Ok(None) };
+    let record = RecordId::for_key(&ask.tenant, operation, key);
+    let Some(first) = app.ledger.history::<Order>(&ask.tenant, record).await?.steps.into_iter().next() else {
+        return Ok(None);
+    };
+    match &first.recorded.commit.cause {
+        Cause::Command { request_hash, .. } if *request_hash == ask.hash => {
+            note(app, &first);
+            Ok(Some(first))
+        }
+        Cause::Command { .. } | Cause::Webhook { .. } | Cause::Timer { .. } => Err(OrderError::KeyReused),
+    }
+}
+
+/// Asks for a capture; of all that is left without an amount.
+pub async fn capture(
+    app: &App,
+    ask: Ask,
+    order: RecordId,
+    amount: Option<Money>,
+) -> Result<Done<Order>, OrderError> {
+    let id = CaptureId::for_key(order, ask.key.as_deref());
+    execute(app, &ask, operation::CAPTURE, order, Command::Capture { id, amount }, false).await
+}
+
+/// Asks for a refund; of all that is left without an amount.
+pub async fn refund(
+    app: &App,
+    ask: Ask,
+    order: RecordId,
+    amount: Option<Money>,
+    reason: Option<String>,
+) -> Result<Done<Order>, OrderError> {
+    let id = RefundId::for_key(order, ask.key.as_deref());
+    execute(app, &ask, operation::REFUND, order, Command::Refund { id, amount, reason }, false).await
+}
+
+/// Gives an order up.
+pub async fn cancel(app: &App, ask: Ask, order: RecordId) -> Result<Done<Order>, OrderError> {
+    execute(app, &ask, operation::CANCELLATION, order, Command::Cancel, false).await
+}
+
+/// What became of a webhook that was given to its order.
+#[derive(Debug, Clone)]
+pub enum WebhookOutcome {
+    /// It is in the order's log now.
+    Recorded(Done<Order>),
+    /// It was there already: the same source and event id.
+    Duplicate(Done<Order>),
+}
+
+/// Writes down what a *verified* webhook says about an order. `Rejected` and `NotFound` mean quarantine.
+pub async fn record_webhook(
+    app: &App,
+    tenant: &TenantId,
+    order: RecordId,
+    cause: Cause,
+    notification: Notification,
+) -> Result<WebhookOutcome, OrderError> {
+    let request = Request {
+        tenant: tenant.clone(),
+        record: order,
+        cause,
+        command: Command::Record(notification),
+        at: now(),
+        is_new: false,
+    };
+    match app.ledger.execute::<Order>(request).await? {
+        Outcome::Committed(done) => {
+            note(app, &done);
+            Ok(WebhookOutcome::Recorded(done))
+        }
+        Outcome::Repeated(done) => {
+            note(app, &done);
+            Ok(WebhookOutcome::Duplicate(done))
+        }
+        Outcome::Unchanged(_) => Err(OrderError::internal("a recorded webhook left no event".into())),
+    }
+}
+
+/// An offer after it was registered.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// As it stands now.
+    pub offer: Offer,
+    /// Its newest commit.
+    pub position: Position,
+    /// There was none of this name before.
+    pub is_new: bool,
+}
+
+/// Registers an offer, or replaces what was registered under its name.
+pub async fn register_offer(app: &App, ask: Ask, offer: Offer) -> Result<Registered, OrderError> {
+    let record = Offer::record_id(&ask.tenant, &offer.identifier);
+    let request = Request {
+        tenant: ask.tenant.clone(),
+        record,
+        cause: ask.cause(operation::OFFER),
+        command: offer::Command::Register(offer),
+        at: ask.at,
+        is_new: false,
+    };
+    let committed = match app.ledger.execute::<Offer>(request).await? {
+        Outcome::Committed(done) | Outcome::Repeated(done) => Some(done),
+        Outcome::Unchanged(_) => None,
+    };
+    let steps = app.ledger.history::<Offer>(&ask.tenant, record).await?.steps;
+    let first = steps.first().map(|step| step.recorded.position);
+    let is_new = committed.as_ref().is_some_and(|done| Some(done.recorded.position) == first);
+    let Some(done) = committed.or_else(|| steps.into_iter().next_back()) else {
+        return Err(OrderError::internal("a registered offer is not in the log".into()));
+    };
+    note(app, &done);
+    Ok(Registered { position: done.recorded.position, offer: done.state, is_new })
+}
+
+/// An offer by the shop's name for it.
+pub async fn offer(
+    app: &App,
+    tenant: &TenantId,
+    identifier: &str,
+) -> Result<Option<(Offer, Position)>, OrderError> {
+    Ok(app.reader.offer(tenant, identifier).await?)
+}
+
+/// An order, at least as new as `at_least` and as everything this node accepted.
+pub async fn order(
+    app: &App,
+    tenant: &TenantId,
+    id: RecordId,
+    at_least: Option<Position>,
+) -> Result<OrderView, OrderError> {
+    app.reader.order(tenant, id, at_least).await?.ok_or(OrderError::NotFound)
+}
+
+/// An order's history, oldest first, likewise.
+pub async fn history(
+    app: &App,
+    tenant: &TenantId,
+    id: RecordId,
+    at_least: Option<Position>,
+) -> Result<Vec<HistoryEntry>, OrderError> {
+    let entries = app.reader.history(tenant, id, at_least).await?;
+    if entries.is_empty() { Err(OrderError::NotFound) } else { Ok(entries) }
+}
+
+/// The views, once they show what this node accepted and what the caller has seen elsewhere. A projector that is
+/// far behind is not waited for: lists are then older, and `/readyz` says so.
+pub async fn fresh_views(app: &App, at_least: Option<Position>) -> &Views {
+    let ours = app.accepted.newest();
+    let wanted = ours.into_iter().chain(at_least.filter(|position| position.partition < app.partitions()));
+    let caught_up = futures::future::join_all(wanted.map(|position| app.projector.reached(position)));
+    if tokio::time::timeout(PATIENCE_WITH_LISTS, caught_up).await.is_err() {
+        tracing::warn!("the views are behind; a list may be older than what its reader has seen");
+    }
+    &app.views
+}
+
+async fn execute(
+    app: &App,
+    ask: &Ask,
+    operation: &str,
+    record: RecordId,
+    command: Command,
+    is_new: bool,
+) -> Result<Done<Order>, OrderError> {
+    let request = Request {
+        tenant: ask.tenant.clone(),
+        record,
+        cause: ask.cause(operation),
+        command,
+        at: ask.at,
+        is_new,
+    };
+    match app.ledger.execute::<Order>(request).await? {
+        // A retry is answered from the same stored commit as the first time.
+        Outcome::Committed(done) | Outcome::Repeated(done) => {
+            note(app, &done);
+            Ok(done)
+        }
+        Outcome::Unchanged(_) => Err(OrderError::internal("an accepted command left no event".into())),
+    }
+}
+
+/// To be called for whatever is acknowledged: later reads on this node show it.
+pub fn note<A: Aggregate>(app: &App, done: &Done<A>) {
+    app.reader.note_accepted(done.recorded.commit.record, done.recorded.position);
+    app.accepted.note(done.recorded.position);
+}

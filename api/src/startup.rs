@@ -1,0 +1,299 @@
+//! Building the server, for `main` and for tests alike: journal, views, projector, routes, and the way down.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::serve::ListenerExt;
+use ledger::execute::{Ledger, RetryPolicy};
+use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
+use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
+use ledger::journal::{Journal, OpenError};
+use projections::{Projector, ProjectorOptions, Reader, StoreOptions, Views};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::{Accepted, App};
+use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig};
+use crate::http::{Code, Problem, Routes, layers};
+use crate::tenants::Tenants;
+use crate::tokens::TokenSigner;
+use crate::{health, metrics, openapi, sandbox, surfaces, timers, v1, webhooks};
+
+/// How long to wait for a journal that cannot be reached when the server starts.
+const PATIENCE_AT_START: Duration = Duration::from_secs(30);
+/// How long requests in flight may take to end once the server is going down, beyond a request's own limit.
+const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+/// Feeds that may read the journal at the same time.
+const CATCH_UPS: usize = 32;
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Tells everybody who waits that the server is going down. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Sender<bool>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown(watch::Sender::new(false))
+    }
+}
+
+impl Shutdown {
+    /// Begins the way down.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it begins, or at once if it has.
+    pub async fn begun(&self) {
+        let mut begun = self.0.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _begun = begun.wait_for(|begun| *begun).await;
+    }
+}
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The directory for the data cannot be made.
+    #[error("the data directory {} cannot be made: {source}", path.display())]
+    DataDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal can be reached and must not be used, or could not be reached in time.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The views cannot be opened, or could not be made durable at the end.
+    #[error(transparent)]
+    Store(#[from] projections::StoreError),
+    /// The projector refuses to follow the log.
+    #[error(transparent)]
+    Projector(#[from] projections::StartError),
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Listener(#[source] io::Error),
+}
+
+/// Where the embedded journal is.
+pub fn journal_path(config: &Config) -> PathBuf {
+    config.data_dir.join("journal.sqlite")
+}
+
+/// Where the views are.
+pub fn views_path(config: &Config) -> PathBuf {
+    config.data_dir.join("views")
+}
+
+/// Opens the journal to write it: the JetStream one where it is configured, else the embedded one.
+pub async fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
+    match &config.nats {
+        Some(nats) => connect(nats).await,
+        None => {
+            let journal = EmbeddedJournal::open(journal_path(config), EmbeddedOptions::default()).await?;
+            Ok(Arc::new(journal))
+        }
+    }
+}
+
+/// Opens the journal to read it, also beside a running server.
+pub async fn open_journal_read_only(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
+    match &config.nats {
+        Some(nats) => connect(nats).await,
+        None => Ok(Arc::new(EmbeddedJournal::open_read_only(journal_path(config)).await?)),
+    }
+}
+
+async fn connect(nats: &NatsConfig) -> Result<Arc<dyn Journal>, OpenError> {
+    let credentials = match &nats.credentials_file {
+        Some(path) => Credentials::File(path.clone()),
+        None => Credentials::None,
+    };
+    let journal = JetStreamJournal::connect(JetStreamConfig {
+        credentials,
+        prefix: nats.prefix.clone(),
+        replicas: nats.replicas,
+        compression: nats.compression,
+        ..JetStreamConfig::new(nats.url.reveal())
+    });
+    Ok(Arc::new(journal.await?))
+}
+
+/// Opens the journal, patiently where it cannot be reached: servers start in any order.
+async fn open_journal_patiently(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
+    let deadline = Instant::now() + PATIENCE_AT_START;
+    let mut wait = Duration::from_millis(200);
+    loop {
+        match open_journal(config).await {
+            Err(OpenError::Unavailable(error)) if Instant::now() + wait < deadline => {
+                tracing::warn!(error = %error, "the journal cannot be reached; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(2));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Opens the journal and the views and starts the projector. `address` is where the server listens.
+pub async fn open(config: Config, address: SocketAddr) -> Result<Arc<App>, ServerError> {
+    metrics::install();
+    let path = config.data_dir.clone();
+    std::fs::create_dir_all(&path).map_err(|source| ServerError::DataDirectory { path, source })?;
+    let journal = open_journal_patiently(&config).await?;
+    let views = open_views(views_path(&config)).await?;
+    let projector =
+        Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
+    let retry = RetryPolicy::default();
+    // A caller should hear how it ended, not that the time was up.
+    let give_up_after = retry.give_up_after.min(config.limits.request_timeout * 2 / 3);
+    let partitions = journal.partitions();
+    let ledger = Ledger::new(journal, RetryPolicy { give_up_after, ..retry });
+    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let sandbox_page = || format!("{public_url}/sandbox/pay/{{tracking_number}}?token={{token}}");
+    let payment_page_url =
+        config.payment_page_url.clone().or_else(|| config.sandbox.enabled.then(sandbox_page));
+    Ok(Arc::new(App {
+        address,
+        payment_page_url,
+        reader: Reader::new(ledger.clone(), views.clone()),
+        ledger,
+        views,
+        projector,
+        accepted: Accepted::new(partitions),
+        tenants: Tenants::new(config.tenants.clone()),
+        tokens: TokenSigner::new(config.token_secret.clone()),
+        catch_ups: Semaphore::new(CATCH_UPS),
+        shutdown: Shutdown::default(),
+        public_url,
+        config,
+    }))
+}
+
+async fn open_views(path: PathBuf) -> Result<Views, projections::StoreError> {
+    let opened = tokio::task::spawn_blocking(move || Views::open(&path, &StoreOptions::default())).await;
+    opened.unwrap_or_else(|error| Err(projections::StoreError::Disk(io::Error::other(error))))
+}
+
+/// The routes of `/v1` and of operations: those that stand in the OpenAPI document.
+pub fn native_routes() -> Routes {
+    [v1::routes(), health::routes(), metrics::routes(), openapi::routes()].into_iter().flatten().collect()
+}
+
+/// Every route, with the layers around them.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in native_routes() {
+        let limited = from_fn_with_state(Arc::clone(&app), layers::limit_time);
+        let waits = v1::WAITING.contains(&path);
+        router = router.route(path, if waits { methods } else { methods.layer(limited) });
+    }
+    let mut doors = surfaces::routes();
+    for (path, methods) in webhooks::routes() {
+        doors = doors.route(path, methods);
+    }
+    router
+        .merge(doors.layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
+        .merge(sandbox_routes(&app))
+        .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
+        })
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(layers::observe))
+        .with_state(app)
+}
+
+/// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox. Each task ends
+/// by itself when the shutdown begins.
+pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![
+        tokio::spawn(upkeep(Arc::clone(app))),
+        tokio::spawn(timers::run_expiry(Arc::clone(app))),
+        tokio::spawn(webhooks::run_release(Arc::clone(app))),
+    ];
+    if let Some(settings) = sandbox_settings(app) {
+        let shutdown = app.shutdown.clone();
+        tasks.push(tokio::spawn(sandbox::run(settings, async move { shutdown.begun().await })));
+    }
+    tasks
+}
+
+async fn upkeep(app: Arc<App>) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => metrics::run_upkeep(),
+            () = app.shutdown.begun() => return,
+        }
+    }
+}
+
+/// Serves until the shutdown begins, then drains: no new connections, requests end, those that wait are answered,
+/// feeds end, the views are made durable.
+pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerError> {
+    let tasks = spawn_tasks(&app);
+    // Small answers should not wait for company on the wire.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(error = %error, "a connection without TCP_NODELAY");
+        }
+    });
+    let begun = {
+        let shutdown = app.shutdown.clone();
+        async move { shutdown.begun().await }
+    };
+    let serving = axum::serve(listener, router(Arc::clone(&app))).with_graceful_shutdown(begun);
+    let too_late = async {
+        app.shutdown.begun().await;
+        tokio::time::sleep(app.config.limits.request_timeout + PATIENCE_AT_END).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(ServerError::Listener)?,
+        () = too_late => tracing::warn!("some connections did not end in time and are cut"),
+    }
+    for task in tasks {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            tracing::error!("INTERNAL: a task of the server panicked");
+        }
+    }
+    app.projector.shutdown().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn sandbox_routes(app: &App) -> Router<Arc<App>> {
+    sandbox_settings(app).map_or_else(Router::new, |settings| sandbox::router(settings).with_state(()))
+}
+
+/// How the sandbox reaches this server: as the demo tenant, whose key is the only one that is known here.
+fn sandbox_settings(app: &App) -> Option<sandbox::Settings> {
+    let demo = app.config.tenants.iter().find(|tenant| tenant.id.as_str() == DEMO_TENANT)?;
+    let source = demo.webhooks.get(sandbox::SOURCE)?;
+    if !app.config.sandbox.enabled || !app.config.has_demo_credentials() {
+        return None;
+    }
+    Some(sandbox::Settings {
+        base_url: format!("http://{}", app.address),
+        public_url: app.public_url.clone(),
+        tenant: DEMO_TENANT.to_owned(),
+        api_key: sandbox::ApiKey::new(DEMO_KEY),
+        webhook_secret: source.secrets.first()?.reveal().parse().ok()?,
+        delay: app.config.sandbox.delay,
+        cursor_file: app.config.data_dir.join("sandbox.position"),
+    })
+}

@@ -1,0 +1,127 @@
+//! `GET /v1/orders/{id}/history`: what happened to an order, commit by commit, for people.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use ledger::commit::Changes;
+use ledger::execute::Done;
+use ledger::order::Order;
+use projections::views::{HistoryEntry, HistoryEvent, history};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::amount::Amount;
+use super::as_of::{AsOfQuery, steps};
+use super::shapes::{CauseJson, StatusWord, time};
+use crate::app::App;
+use crate::http::etag::{IfNoneMatch, versioned};
+use crate::http::id::{AtLeast, OrderId};
+use crate::http::problem::Document;
+use crate::http::query::Query;
+use crate::http::{Caller, Problem};
+use crate::orders;
+
+/// What happened to an order, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = History)]
+struct HistoryJson {
+    order_id: String,
+    entries: Vec<EntryJson>,
+}
+
+/// One commit, and the order's figures after it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryEntry)]
+pub(crate) struct EntryJson {
+    position: String,
+    /// RFC 3339 in UTC.
+    at: String,
+    cause: CauseJson,
+    events: Vec<EventJson>,
+    #[schema(value_type = StatusWord)]
+    status: &'static str,
+    /// The balance in whole minor units.
+    balance: i64,
+    /// Codes of the anomalies that stand after it.
+    anomalies: Vec<String>,
+}
+
+/// One event, in the few words that every kind of event has in common.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryEvent)]
+struct EventJson {
+    r#type: String,
+    attempt: Option<u32>,
+    amount: Option<Amount>,
+    reference: Option<String>,
+    detail: Option<String>,
+}
+
+impl EntryJson {
+    /// The entry in `/v1`'s words.
+    pub(crate) fn of(entry: &HistoryEntry) -> Self {
+        EntryJson {
+            position: entry.position.to_string(),
+            at: time(entry.at),
+            cause: CauseJson::from(&entry.cause),
+            events: entry.events.iter().map(EventJson::of).collect(),
+            status: entry.status.as_str(),
+            balance: entry.balance.balance_minor,
+            anomalies: entry.anomalies.clone(),
+        }
+    }
+}
+
+impl EventJson {
+    fn of(event: &HistoryEvent) -> Self {
+        EventJson {
+            r#type: event.name.clone(),
+            attempt: event.attempt,
+            amount: event.amount.map(Amount::from),
+            reference: event.reference.clone(),
+            detail: event.detail.clone(),
+        }
+    }
+}
+
+/// The entry that the history view holds for a commit that was folded from the journal.
+pub(crate) fn entry_of(step: &Done<Order>) -> HistoryEntry {
+    let events = match &step.recorded.commit.changes {
+        Changes::Order(events) => events.as_slice(),
+        // A history of an order holds an order's commits alone.
+        Changes::Offer(_) | Changes::Quarantine(_) => &[],
+    };
+    history::entry(&step.recorded, events, &step.state)
+}
+
+/// What happened to an order, oldest first, all of it or up to a moment.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/history", tag = "Orders", security(("api_key" = [])),
+    params(
+        ("id" = String, Path, description = "Order id or tracking number"),
+        ("as_of" = Option<String>, Query, description = "A time (RFC 3339) or a position"),
+        ("If-None-Match" = Option<String>, Header, description = "304 when the order is still at this ETag"),
+    ),
+    responses(
+        (status = 200, description = "The history", body = HistoryJson),
+        (status = 304, description = "Nothing has changed"),
+        (status = 404, description = "No such order, or not yet at that moment", body = Document),
+    )
+)]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Caller(tenant): Caller,
+    OrderId(id): OrderId,
+    Query(query): Query<AsOfQuery>,
+    AtLeast(at_least): AtLeast,
+    has: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let entries = match query.moment()? {
+        None => orders::history(&app, &tenant, id, at_least).await?,
+        as_of => steps(&app, &tenant, id, as_of).await?.iter().map(entry_of).collect(),
+    };
+    let last = entries.last().map(|entry| entry.position).ok_or_else(Problem::not_found)?;
+    let entries = entries.iter().map(EntryJson::of).collect();
+    Ok(versioned(last, &has, HistoryJson { order_id: id.to_string(), entries }))
+}

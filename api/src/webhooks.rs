@@ -1,0 +1,41 @@
+//! Webhooks: what PSPs report. Verified, read, given to their order; or set aside, raw, in quarantine.
+//!
+//! In reading order: `receive`, the route; `source`, what a kind of sender is, and one file for each under
+//! `sources`; `apply`, how an item finds its order; `quarantine`, where the others go, and `budget`, which
+//! bounds what strangers can put there; `release`, which applies what had to wait.
+//!
+//! What must stay true: nothing is acknowledged before the journal has it; nothing that is not verified reaches
+//! an order, or takes an id that a genuine webhook could have.
+
+mod amount;
+mod apply;
+mod budget;
+mod quarantine;
+mod receive;
+mod release;
+mod source;
+mod sources;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::routing::post;
+use utoipa::OpenApi;
+
+use crate::http::Routes;
+use budget::Budget;
+
+pub use release::run as run_release;
+
+/// What the OpenAPI document says of webhooks.
+#[derive(OpenApi)]
+#[openapi(paths(receive::post))]
+pub struct Document;
+
+/// `POST /webhooks/{tenant}/{source}`, with the budget of this server.
+pub fn routes() -> Routes {
+    let budget = Extension(Arc::new(Budget::default()));
+    vec![("/webhooks/{tenant}/{source}", post(receive::post).layer(budget))]
+}

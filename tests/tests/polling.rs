@@ -1,0 +1,176 @@
+//! Those who wait learn of a change at once, those who know already are not told again, and a feed that was cut
+//! off goes on where it was.
+
+use std::time::{Duration, Instant};
+
+use daybook_tests::client::{ACME, about, unique};
+use daybook_tests::feed::{Entry, Feed};
+use daybook_tests::{Client, Reply, World, checkout, eur};
+use reqwest::Method;
+use serde_json::json;
+
+daybook_tests::in_each_world!(
+    daybook_tests::Setup::two_nodes();
+    a_long_poll_returns_within_100_ms_of_the_change,
+    a_long_poll_without_a_change_ends_when_its_time_is_up,
+    a_reader_who_knows_is_told_304,
+    the_feed_goes_on_where_it_was_cut_off,
+    two_feeds_tell_the_same_also_across_a_restart,
+    the_feed_moves_its_readers_past_what_is_not_theirs,
+);
+
+async fn a_long_poll_returns_within_100_ms_of_the_change(world: World) {
+    // Reported at the last node, awaited at the first.
+    let (shop, psp) = (world.shop(), world.client(world.servers.len() - 1, ACME));
+    let mut fastest = Duration::MAX;
+    // A busy machine may delay any one of them, but not all.
+    for _ in 0..5 {
+        let order = shop.submit(&checkout(100)).await;
+        let etag = shop.status(&order).await.header("etag").expect("an ETag").to_owned();
+        let path = format!("/v1/orders/{order}/status?wait=20s");
+        let request = shop.request(Method::GET, &path).header("if-none-match", etag);
+        let poll = tokio::spawn(async { (Reply::to(request).await, Instant::now()) });
+        // Long enough for the poll to wait; a poll that did not would return before the report and be seen below.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(!poll.is_finished(), "the poll waits for a change");
+        let body = about(&order, "payment.captured", json!({"amount": eur(100)}));
+        psp.webhook(&unique("evt"), &body).await.expect(200);
+        let acknowledged = Instant::now();
+        let (reply, returned) = poll.await.expect("a poll");
+        assert_eq!(reply.expect(200).text("/status"), "captured");
+        fastest = fastest.min(returned.saturating_duration_since(acknowledged));
+    }
+    println!("returned after {fastest:?}");
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+}
+
+async fn a_long_poll_without_a_change_ends_when_its_time_is_up(world: World) {
+    let shop = world.shop();
+    let order = shop.submit(&checkout(100)).await;
+    let path = format!("/v1/orders/{order}/status?wait=300ms");
+    let started = Instant::now();
+    let unchanged = shop.get(&path).await.expect(200);
+    assert_eq!(unchanged.text("/status"), "processing");
+    let etag = unchanged.header("etag").expect("an ETag");
+    Reply::to(shop.request(Method::GET, &path).header("if-none-match", etag)).await.expect(304);
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_millis(600), "two waits took {waited:?}");
+    assert!(waited < Duration::from_secs(10), "two waits took {waited:?}");
+
+    // Nothing is waited for where nothing is to come.
+    shop.report(&order, "payment.captured", json!({"amount": eur(100)})).await;
+    shop.wait_for(&order, "captured").await;
+    let started = Instant::now();
+    shop.get(&format!("/v1/orders/{order}/status?wait=20s")).await.expect(200);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    shop.get(&format!("/v1/orders/{order}/status?wait=61s")).await.problem(400, "invalid_query");
+}
+
+async fn a_reader_who_knows_is_told_304(world: World) {
+    let shop = world.shop();
+    let order = shop.submit(&checkout(100)).await;
+    let views =
+        ["", "/status", "/balance", "/history", "/events"].map(|view| format!("/v1/orders/{order}{view}"));
+    let mut known = Vec::new();
+    for path in &views {
+        let etag = shop.get(path).await.expect(200).header("etag").expect("an ETag").to_owned();
+        let same =
+            Reply::to(shop.request(Method::GET, path).header("if-none-match", &etag)).await.expect(304);
+        assert!(same.bytes.is_empty(), "{path}");
+        known.push(etag);
+    }
+    shop.report(&order, "payment.captured", json!({"amount": eur(100)})).await;
+    shop.wait_for(&order, "captured").await;
+    for (path, etag) in views.iter().zip(&known) {
+        let changed =
+            Reply::to(shop.request(Method::GET, path).header("if-none-match", etag)).await.expect(200);
+        assert_ne!(changed.header("etag"), Some(etag.as_str()), "{path}");
+    }
+}
+
+/// Some orders of both tenants, each with a webhook.
+async fn some_commits(world: &World, count: usize) {
+    for _ in 0..count {
+        for shop in [world.shop(), world.other_shop()] {
+            let order = shop.submit(&checkout(100)).await;
+            shop.report(&order, "payment.captured", json!({"amount": eur(100)})).await;
+        }
+    }
+}
+
+/// Reads commits until the last of `expected` has come, and holds them against it.
+async fn assert_feed_is(feed: &mut Feed, expected: &[String]) {
+    for position in expected {
+        let entry = feed.next_commit().await.expect("a connection that stands");
+        assert_eq!((&entry.id, &entry.data["position"]), (position, &json!(position)));
+    }
+}
+
+async fn reconnect(shop: &Client, last: Option<&Entry>, by_header: bool) -> Feed {
+    match last {
+        Some(last) if by_header => {
+            let request = shop.request(Method::GET, "/v1/feed").header("last-event-id", &last.id);
+            Feed::open(request).await
+        }
+        _ => shop.feed(last.map(|last| last.id.as_str())).await,
+    }
+}
+
+async fn the_feed_goes_on_where_it_was_cut_off(world: World) {
+    let shop = world.shop();
+    some_commits(&world, 10).await;
+    let expected = world.log().await.order_positions("acme");
+    let mut seen: Vec<Entry> = Vec::new();
+    while seen.len() < expected.len() {
+        let mut feed = reconnect(&shop, seen.last(), fastrand::bool()).await;
+        for _ in 0..fastrand::usize(1..6).min(expected.len() - seen.len()) {
+            seen.push(feed.next_commit().await.expect("a connection that stands"));
+        }
+    }
+    let ids: Vec<String> = seen.iter().map(|entry| entry.id.clone()).collect();
+    assert_eq!(ids, expected, "without a gap or a repeat");
+    let first = &seen[0].data;
+    assert_eq!(first["events"][0]["type"], "checkout_submitted.v1");
+    assert_eq!((&first["status"], &first["cause"]["type"]), (&json!("processing"), &json!("command")));
+    assert!(first["order_id"].is_string() && first["tracking_number"].is_string(), "{first}");
+    assert_eq!(seen[1].data["status"], "captured");
+}
+
+async fn two_feeds_tell_the_same_also_across_a_restart(mut world: World) {
+    some_commits(&world, 2).await;
+    let (mut one, mut two) = (world.shop().feed(None).await, world.shop().feed(None).await);
+    let expected = world.log().await.order_positions("acme");
+    assert_feed_is(&mut one, &expected).await;
+    assert_feed_is(&mut two, &expected[..1]).await;
+
+    world.servers[0].kill();
+    assert!(one.next().await.is_none(), "the connection is gone with the server");
+    world.servers[0].restart().await;
+    some_commits(&world, 2).await;
+    let all = world.log().await.order_positions("acme");
+    let mut one = world.shop().feed(expected.last().map(String::as_str)).await;
+    let mut two = world.shop().feed(expected.first().map(String::as_str)).await;
+    assert_feed_is(&mut one, &all[expected.len()..]).await;
+    assert_feed_is(&mut two, &all[1..]).await;
+    // What comes while they are connected comes to both.
+    some_commits(&world, 1).await;
+    let newest = world.log().await.order_positions("acme");
+    assert_feed_is(&mut one, &newest[all.len()..]).await;
+    assert_feed_is(&mut two, &newest[all.len()..]).await;
+}
+
+async fn the_feed_moves_its_readers_past_what_is_not_theirs(world: World) {
+    let shop = world.shop();
+    for _ in 0..3 {
+        world.other_shop().submit(&checkout(100)).await;
+    }
+    let last = world.log().await.commits.last().expect("a commit").position;
+    let mut feed = shop.feed(None).await;
+    // One may come before the projector has seen the newest commit; the next one, 15 seconds later, cannot.
+    let mut entry = feed.next().await.expect("a connection that stands");
+    if entry.id != last.to_string() {
+        entry = feed.next().await.expect("a connection that stands");
+    }
+    assert_eq!((entry.event.as_str(), entry.id.as_str()), ("position", last.to_string().as_str()));
+    assert_eq!(entry.data, json!({"position": last.to_string()}));
+}
