@@ -63,8 +63,7 @@ impl Reader {
         newest.sequence = newest.sequence.max(position.sequence);
         accepted.queue.push_back((record, position));
         while let Some(&(record, position)) = accepted.queue.front() {
-            // A store that cannot be read forgets nothing; whoever reads next hears of it.
-            if !self.is_projected(position).unwrap_or(false) {
+            if !self.is_projected(position) {
                 break;
             }
             accepted.queue.pop_front();
@@ -82,7 +81,7 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Option<OrderView>, ReadError> {
-        if self.is_fresh(id, at_least)?
+        if self.is_fresh(id, at_least)
             && let Some(view) = self.views.order(tenant, id)?
         {
             return Ok(Some(view));
@@ -98,7 +97,7 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Vec<HistoryEntry>, ReadError> {
-        if self.is_fresh(id, at_least)? {
+        if self.is_fresh(id, at_least) {
             let entries = self.views.history(tenant, id)?;
             if !entries.is_empty() {
                 return Ok(entries);
@@ -115,7 +114,7 @@ impl Reader {
         identifier: &str,
     ) -> Result<Option<(Offer, Position)>, ReadError> {
         let id = Offer::record_id(tenant, identifier);
-        if self.is_fresh(id, None)?
+        if self.is_fresh(id, None)
             && let Some(offer) = self.views.offer(tenant, identifier)?
         {
             return Ok(Some(offer));
@@ -143,18 +142,13 @@ impl Reader {
     }
 
     /// Whether the views show all of the record that this read has to.
-    fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> Result<bool, StoreError> {
+    fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> bool {
         let accepted = self.accepted().newest.get(&record).copied();
-        for position in [accepted, at_least].into_iter().flatten() {
-            if !self.is_projected(position)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        [accepted, at_least].into_iter().flatten().all(|position| self.is_projected(position))
     }
 
-    fn is_projected(&self, position: Position) -> Result<bool, StoreError> {
-        Ok(self.views.checkpoint(position.partition)? >= position.sequence)
+    fn is_projected(&self, position: Position) -> bool {
+        self.views.checkpoint(position.partition) >= position.sequence
     }
 
     #[cfg(test)]

@@ -194,8 +194,8 @@ impl Views {
     }
 
     /// The sequence of the last commit of a partition that is in the views; 0 when there is none.
-    pub fn checkpoint(&self, partition: u16) -> Result<u64, StoreError> {
-        self.read(|live| Ok(live.checkpoint(partition)?.map_or(0, |checkpoint| checkpoint.sequence)))
+    pub fn checkpoint(&self, partition: u16) -> u64 {
+        self.store.live().reached(partition)
     }
 
     /// The number of the generation that these views read.
