@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::commit::Changes;
-use ledger::execute::{Aggregate, Ledger, LoadError};
+use ledger::execute::{Aggregate, History, Ledger, LoadError};
 use ledger::ids::{Position, RecordId, TenantId};
 use ledger::offer::Offer;
 use ledger::order::Order;
@@ -120,8 +120,8 @@ impl Reader {
         {
             return Ok(Some(offer));
         }
-        let newest = self.ledger.history::<Offer>(tenant, id).await?.steps.pop();
-        Ok(newest.map(|step| (step.state, step.recorded.position)))
+        let History { commits, state } = self.ledger.history::<Offer>(tenant, id).await?;
+        Ok(state.zip(commits.last().map(|newest| newest.position)))
     }
 
     async fn fold_order(
@@ -131,8 +131,7 @@ impl Reader {
     ) -> Result<(Option<OrderView>, Vec<HistoryEntry>), ReadError> {
         let mut view = None;
         let mut entries = Vec::new();
-        for step in self.ledger.history::<Order>(tenant, id).await?.steps {
-            let recorded = &step.recorded;
+        for recorded in &self.ledger.history::<Order>(tenant, id).await?.commits {
             let corrupt = |reason: String| LoadError::Corrupt { position: recorded.position, reason };
             let after = order::apply(view, recorded).map_err(|error| corrupt(error.to_string()))?;
             let events = order_events(&recorded.commit.changes);
