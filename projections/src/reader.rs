@@ -33,6 +33,7 @@ pub struct Reader {
     ledger: Ledger,
     views: Views,
     accepted: Arc<Mutex<Accepted>>,
+    room: usize,
 }
 
 /// What this node has acknowledged and its views do not show yet.
@@ -41,12 +42,18 @@ struct Accepted {
     newest: HashMap<RecordId, Position>,
     /// The same, about in the order of the log.
     queue: VecDeque<(RecordId, Position)>,
+    /// By partition: the newest sequence that there was no more room for.
+    crowded_out: HashMap<u16, u64>,
 }
+
+/// Commits that are remembered one by one. When the views fall further behind than that, or stand still, every record
+/// may have a commit that they lack.
+const ROOM: usize = 100_000;
 
 impl Reader {
     /// A reader of these views, over the same journal that they are folded from.
     pub fn new(ledger: Ledger, views: Views) -> Self {
-        Reader { ledger, views, accepted: Arc::default() }
+        Reader { ledger, views, accepted: Arc::default(), room: ROOM }
     }
 
     /// The views behind it, for reads that may be a moment old: lists, totals, quarantine.
@@ -56,7 +63,7 @@ impl Reader {
 
     /// Remembers that somebody was told of this commit: reads of the record show it from now on.
     ///
-    /// Takes room only until the views show it too.
+    /// Takes room only until the views show it too; and no more than there is, should they never come that far.
     pub fn note_accepted(&self, record: RecordId, position: Position) {
         let mut accepted = self.accepted();
         let newest = accepted.newest.entry(record).or_insert(position);
@@ -65,7 +72,11 @@ impl Reader {
         while let Some(&(record, position)) = accepted.queue.front() {
             // A store that cannot be read forgets nothing; whoever reads next hears of it.
             if !self.is_projected(position).unwrap_or(false) {
-                break;
+                if accepted.queue.len() <= self.room {
+                    break;
+                }
+                let crowded_out = accepted.crowded_out.entry(position.partition).or_default();
+                *crowded_out = position.sequence.max(*crowded_out);
             }
             accepted.queue.pop_front();
             if accepted.newest.get(&record).is_some_and(|newest| newest.sequence <= position.sequence) {
@@ -143,8 +154,16 @@ impl Reader {
 
     /// Whether the views show all of the record that this read has to.
     fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> Result<bool, StoreError> {
-        let accepted = self.accepted().newest.get(&record).copied();
-        for position in [accepted, at_least].into_iter().flatten() {
+        let (accepted, crowded_out) = {
+            let accepted = self.accepted();
+            let crowded_out: Vec<Position> = accepted
+                .crowded_out
+                .iter()
+                .map(|(&partition, &sequence)| Position { partition, sequence })
+                .collect();
+            (accepted.newest.get(&record).copied(), crowded_out)
+        };
+        for position in [accepted, at_least].into_iter().flatten().chain(crowded_out) {
             if !self.is_projected(position)? {
                 return Ok(false);
             }
@@ -154,6 +173,11 @@ impl Reader {
 
     fn is_projected(&self, position: Position) -> Result<bool, StoreError> {
         Ok(self.views.checkpoint(position.partition)? >= position.sequence)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_room(self, room: usize) -> Self {
+        Reader { room, ..self }
     }
 
     #[cfg(test)]
