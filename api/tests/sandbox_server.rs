@@ -26,6 +26,7 @@ struct Demo {
     process: Child,
     _stdout: BufReader<ChildStdout>,
     directory: TempDir,
+    with_sandbox: bool,
 }
 
 impl Drop for Demo {
@@ -36,12 +37,16 @@ impl Drop for Demo {
 
 impl Demo {
     fn start() -> Demo {
+        Demo::with_sandbox(true)
+    }
+
+    fn with_sandbox(with_sandbox: bool) -> Demo {
         let directory = TempDir::new().unwrap();
-        let (process, stdout, url) = launch(&directory, "127.0.0.1:0");
+        let (process, stdout, url) = launch(&directory, "127.0.0.1:0", with_sandbox);
         // A connection to a server that was killed is of no use to anybody.
         let client = Client::builder().no_proxy().pool_max_idle_per_host(0);
         let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Demo { url, client, process, _stdout: stdout, directory }
+        Demo { url, client, process, _stdout: stdout, directory, with_sandbox }
     }
 
     /// Without warning, as a power cut would.
@@ -53,7 +58,7 @@ impl Demo {
     /// On the same data and the same port, since the links that buyers hold lead there.
     async fn restart(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap();
-        (self.process, self._stdout, _) = launch(&self.directory, address);
+        (self.process, self._stdout, _) = launch(&self.directory, address, self.with_sandbox);
         let is_ready = async {
             while self.get("/readyz").send().await.unwrap().status() != 200 {
                 tokio::task::yield_now().await;
@@ -79,8 +84,12 @@ impl Demo {
     async fn submit(&self, more: Value) -> Value {
         let mut body = json!({"amount": {"value": 1999, "currency": "EUR"}, "merchant_reference": "A-1"});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let request = self.client.post(format!("{}/v1/checkouts", self.url)).bearer_auth("demo-key");
-        let response = request.json(&body).send().await.unwrap();
+        self.post("/v1/checkouts", &body).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth("demo-key");
+        let response = request.json(body).send().await.unwrap();
         assert_eq!(response.status(), 202);
         response.json().await.unwrap()
     }
@@ -152,14 +161,14 @@ fn stderr_of(directory: &TempDir) -> PathBuf {
 }
 
 /// Starts the server and returns when it takes requests.
-fn launch(directory: &TempDir, address: &str) -> (Child, BufReader<ChildStdout>, String) {
+fn launch(directory: &TempDir, address: &str, with_sandbox: bool) -> (Child, BufReader<ChildStdout>, String) {
     let stderr = File::options().create(true).append(true).open(stderr_of(directory)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DAYBOOK_")) {
         command.env_remove(name);
     }
     command.args(["serve", "--listen", address, "--data-dir", "data"]).current_dir(directory.path());
-    command.env("DAYBOOK_SANDBOX_DELAY_MS", "200");
+    command.env("DAYBOOK_SANDBOX_DELAY_MS", "200").env("DAYBOOK_SANDBOX_ENABLED", with_sandbox.to_string());
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
     let mut stdout = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
@@ -369,4 +378,65 @@ async fn the_tour_that_serve_prints_works_when_pasted_and_when_pasted_again() {
     }
     let again = paste(tour, demo.directory.path().to_owned()).await;
     assert!(again.contains("202 Accepted") && again.contains("\"balance\":1499"), "{again}");
+}
+
+/// The worker of the guide, as a process. Gone when dropped.
+struct Worker(Child);
+
+impl Worker {
+    fn start(demo: &Demo) -> Worker {
+        let guide = include_str!("../../docs/src/guides/payment-worker.md");
+        let (_, after) = guide.split_once("```python\n").unwrap();
+        let (code, _) = after.split_once("```").unwrap();
+        let said = demo.said();
+        let (_, secret) = said.split_once("secret ").unwrap();
+        let mut python = Command::new("python3");
+        python.args(["-c", code]).current_dir(demo.directory.path()).stdin(Stdio::null());
+        python.env("DAYBOOK", &demo.url).env("SECRET", secret.split_whitespace().next().unwrap());
+        let printed = File::options().create(true).append(true).open(stderr_of(&demo.directory)).unwrap();
+        python.stdout(printed.try_clone().unwrap()).stderr(printed);
+        Worker(python.spawn().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_worker_of_the_guide_answers_all_that_is_asked_of_it_and_repeats_itself_harmlessly() {
+    let demo = Demo::with_sandbox(false);
+    let worker = Worker::start(&demo);
+    let eur = |value: i64| json!({"amount": {"value": value, "currency": "EUR"}});
+    let captured = demo.card("anything").await;
+    demo.until_status(&captured, "captured").await;
+    demo.post(&format!("/v1/orders/{captured}/refunds"), &eur(500)).await;
+    demo.until_status(&captured, "partially_refunded").await;
+    let manual = json!({"payment_method": {"type": "card"}, "capture": "manual"});
+    let reply = demo.submit(manual.clone()).await;
+    let in_part = reply["order_id"].as_str().unwrap();
+    demo.until_status(in_part, "authorized").await;
+    demo.post(&format!("/v1/orders/{in_part}/captures"), &eur(700)).await;
+    demo.until_status(in_part, "partially_captured").await;
+    let reply = demo.submit(manual).await;
+    let given_up = reply["order_id"].as_str().unwrap();
+    demo.until_status(given_up, "authorized").await;
+    demo.post(&format!("/v1/orders/{given_up}/cancellations"), &json!({})).await;
+    demo.until_status(given_up, "canceled").await;
+    drop(worker);
+
+    // It does everything again from the beginning, and then what is new.
+    std::fs::remove_file(demo.directory.path().join("worker.position")).unwrap();
+    let _worker = Worker::start(&demo);
+    let last = demo.card("anything").await;
+    demo.until_status(&last, "captured").await;
+    for (order, balance) in [(captured.as_str(), 1499), (in_part, 700), (given_up, 0), (last.as_str(), 1999)]
+    {
+        check_money(&demo.read(&format!("/v1/orders/{order}")).await, balance, &[]);
+    }
+    let quarantine = demo.read("/v1/quarantine").await;
+    assert_eq!(quarantine["webhooks"], json!([]));
 }
