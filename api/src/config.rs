@@ -1,6 +1,6 @@
 //! The configuration: flags over environment over one TOML file over defaults, checked once, here.
 //!
-//! What must stay true: every name stands in [`SETTINGS`] once, and in the table of the reference page; the demo's
+//! What must stay true: every name stands in `SETTINGS` once, and in the table of the reference page; the demo's
 //! credentials never listen on anything but a loopback address.
 
 use std::collections::BTreeMap;
