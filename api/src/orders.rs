@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 use ledger::commit::Cause;
-use ledger::execute::{Aggregate, Done, ExecuteError, LoadError, Outcome, Request};
+use ledger::execute::{Aggregate, Done, ExecuteError, History, LoadError, Outcome, Request, fold};
 use ledger::ids::{CaptureId, Position, RecordId, RefundId, RequestHash, TenantId};
 use ledger::journal::BoxError;
 use ledger::money::Money;
@@ -194,9 +194,11 @@ pub async fn submitted_before(
 ) -> Result<Option<Done<Order>>, OrderError> {
     let Some(key) = &ask.key else { return Ok(None) };
     let record = RecordId::for_key(&ask.tenant, operation, key);
-    let Some(first) = app.ledger.history::<Order>(&ask.tenant, record).await?.steps.into_iter().next() else {
-        return Ok(None);
-    };
+    let mut first = None;
+    fold(app.ledger.commits(&ask.tenant, record).await?.into_iter().take(1), |recorded, state: &Order| {
+        first = Some(Done { recorded, state: state.clone() });
+    })?;
+    let Some(first) = first else { return Ok(None) };
     match &first.recorded.commit.cause {
         Cause::Command { request_hash, .. } if *request_hash == ask.hash => {
             note(app, &first);
@@ -298,10 +300,11 @@ pub async fn register_offer(app: &App, ask: Ask, offer: Offer) -> Result<Registe
         Outcome::Committed(done) | Outcome::Repeated(done) => Some(done),
         Outcome::Unchanged(_) => None,
     };
-    let steps = app.ledger.history::<Offer>(&ask.tenant, record).await?.steps;
-    let first = steps.first().map(|step| step.recorded.position);
+    let History { mut commits, state } = app.ledger.history::<Offer>(&ask.tenant, record).await?;
+    let first = commits.first().map(|first| first.position);
     let is_new = committed.as_ref().is_some_and(|done| Some(done.recorded.position) == first);
-    let Some(done) = committed.or_else(|| steps.into_iter().next_back()) else {
+    let newest = commits.pop().zip(state).map(|(recorded, state)| Done { recorded, state });
+    let Some(done) = committed.or(newest) else {
         return Err(OrderError::internal("a registered offer is not in the log".into()));
     };
     note(app, &done);

@@ -188,23 +188,14 @@ pub enum ExecuteError<R: std::error::Error + 'static> {
     },
 }
 
-/// A record as its commits leave it.
+/// A record as its commits leave it. The record after each single commit is not kept: an order may have
+/// thousands of commits, and many requests look at it at once. Who needs it has [`fold`].
 #[derive(Debug, Clone)]
 pub struct History<A> {
-    /// Its commits, each with the record after it.
-    pub steps: Vec<Done<A>>,
-}
-
-impl<A> History<A> {
-    /// The record after its last commit.
-    pub fn state(&self) -> Option<&A> {
-        self.steps.last().map(|step| &step.state)
-    }
-
-    /// The sequence of its last commit, 0 when there is none: what the next append expects.
-    pub fn last_sequence(&self) -> u64 {
-        self.steps.last().map_or(0, |step| step.recorded.position.sequence)
-    }
+    /// Its commits, oldest first.
+    pub commits: Vec<Recorded>,
+    /// The record after the last of them; none when there is none.
+    pub state: Option<A>,
 }
 
 /// Why a record's history could not be read.
@@ -274,14 +265,22 @@ impl Ledger {
         &self.journal
     }
 
-    /// A record's commits, folded one by one.
+    /// A record's commits, oldest first.
+    pub async fn commits(&self, tenant: &TenantId, record: RecordId) -> Result<Vec<Recorded>, LoadError> {
+        let subject = Subject { tenant: tenant.clone(), id: record };
+        let stored = self.journal.load(&subject).await?;
+        stored.into_iter().map(|Stored { position, bytes, .. }| decode(position, &bytes)).collect()
+    }
+
+    /// A record's commits, and the record after the last of them.
     pub async fn history<A: Aggregate>(
         &self,
         tenant: &TenantId,
         record: RecordId,
     ) -> Result<History<A>, LoadError> {
-        let subject = Subject { tenant: tenant.clone(), id: record };
-        fold(self.journal.load(&subject).await?)
+        let mut commits = Vec::new();
+        let state = fold(self.commits(tenant, record).await?, |recorded, _| commits.push(recorded))?;
+        Ok(History { commits, state })
     }
 
     /// Makes `request` happen once, however often it is sent and whatever races with it.
@@ -290,27 +289,21 @@ impl Ledger {
         request: Request<A::Command>,
     ) -> Result<Outcome<A>, ExecuteError<A::Rejection>> {
         let mut patience = Patience::new(self.retry);
-        let mut history = History { steps: Vec::new() };
+        let mut record = Loaded { state: None, last_sequence: 0, done: None };
         let mut is_loaded = request.is_new;
         let mut tried: Vec<CommitId> = Vec::new();
         loop {
             if !is_loaded {
-                history = self.load_patiently(&request, &mut patience).await?;
-                // Just after a change of leaders a journal may call a commit a conflict that it has stored.
-                let ours = history.steps.iter().find(|step| tried.contains(&step.recorded.commit.id));
-                if let Some(step) = ours {
-                    return Ok(Outcome::Committed(step.clone()));
-                }
-                if let Some(outcome) = done_before(&history, &request.cause)? {
-                    return Ok(outcome);
+                record = self.load_patiently(&request, &tried, &mut patience).await?;
+                if let Some(done) = record.done.take() {
+                    return done_before(done, &request.cause, &tried);
                 }
             }
-            let events = A::decide(history.state(), &request.command).map_err(ExecuteError::Rejected)?;
+            let Loaded { state: before, last_sequence: expected, done: _ } = record;
+            let events = A::decide(before.as_ref(), &request.command).map_err(ExecuteError::Rejected)?;
             if events.is_empty() {
-                return Ok(Outcome::Unchanged(history.steps.pop().map(|step| step.state)));
+                return Ok(Outcome::Unchanged(before));
             }
-            let expected = history.last_sequence();
-            let before = history.steps.pop().map(|step| step.state);
             let (commit, state) = prepare(&request, before, events, expected)?;
             if let Some(position) = self.append_patiently(&commit, expected, &mut patience).await? {
                 return Ok(Outcome::Committed(Done { recorded: Recorded { position, commit }, state }));
@@ -318,6 +311,7 @@ impl Ledger {
             // A conflict. What was decided is void: look again, decide again, under a new commit id.
             tried.push(commit.id);
             patience.after_conflict().await?;
+            record = Loaded { state: None, last_sequence: 0, done: None };
             is_loaded = false;
         }
     }
@@ -325,17 +319,27 @@ impl Ledger {
     async fn load_patiently<A: Aggregate>(
         &self,
         request: &Request<A::Command>,
+        tried: &[CommitId],
         patience: &mut Patience,
-    ) -> Result<History<A>, ExecuteError<A::Rejection>> {
-        loop {
-            match self.history(&request.tenant, request.record).await {
-                Ok(history) => return Ok(history),
+    ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
+        let commits = loop {
+            match self.commits(&request.tenant, request.record).await {
+                Ok(commits) => break commits,
                 Err(LoadError::Unavailable(source)) => {
                     patience.after_failure(source).await.map_err(ExecuteError::Unavailable)?;
                 }
                 Err(corrupt @ LoadError::Corrupt { .. }) => return Err(corrupt.into()),
             }
-        }
+        };
+        let (mut last_sequence, mut done) = (0, None);
+        let state = fold(commits, |recorded, state: &A| {
+            last_sequence = recorded.position.sequence;
+            let Commit { id, cause, .. } = &recorded.commit;
+            if done.is_none() && (tried.contains(id) || cause.is_repeated_by(&request.cause)) {
+                done = Some(Done { recorded, state: state.clone() });
+            }
+        })?;
+        Ok(Loaded { state, last_sequence, done })
     }
 
     /// Sends one draft with one expectation until the journal gives a clear answer: its position, or `None`
@@ -368,22 +372,38 @@ impl Ledger {
     }
 }
 
-/// Folds a subject's stored commits.
-pub fn fold<A: Aggregate>(commits: Vec<Stored>) -> Result<History<A>, LoadError> {
-    let mut steps: Vec<Done<A>> = Vec::with_capacity(commits.len());
-    for stored in commits {
-        let position = stored.position;
-        let corrupt = |reason: String| LoadError::Corrupt { position, reason };
-        let commit = codec::decode(&stored.bytes).map_err(|DecodeError(reason)| corrupt(reason))?;
-        let Some(events) = A::from_changes(&commit.changes) else {
-            // Another kind of record: to whoever asks for this kind, there is none of this id.
-            return Ok(History { steps: Vec::new() });
-        };
-        let before = steps.last().map(|step| step.state.clone());
-        let state = after_events(before, events).map_err(|ImpossibleEvent(reason)| corrupt(reason))?;
-        steps.push(Done { recorded: Recorded { position, commit }, state });
+/// A record as one request needs it.
+struct Loaded<A> {
+    state: Option<A>,
+    /// The sequence of its last commit, 0 when there is none: what the next append expects.
+    last_sequence: u64,
+    /// The commit that this very request has made before, and the record after it.
+    done: Option<Done<A>>,
+}
+
+fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, LoadError> {
+    match codec::decode(bytes) {
+        Ok(commit) => Ok(Recorded { position, commit }),
+        Err(DecodeError(reason)) => Err(LoadError::Corrupt { position, reason }),
     }
-    Ok(History { steps })
+}
+
+/// Folds a record's commits, oldest first; `each` gets every one of them with the record after it. None when they
+/// are about another kind of record: to whoever asks for this kind, there is none of this id.
+pub fn fold<A: Aggregate>(
+    commits: impl IntoIterator<Item = Recorded>,
+    mut each: impl FnMut(Recorded, &A),
+) -> Result<Option<A>, LoadError> {
+    let mut state = None;
+    for recorded in commits {
+        let position = recorded.position;
+        let Some(events) = A::from_changes(&recorded.commit.changes) else { return Ok(None) };
+        let after = after_events(state, events)
+            .map_err(|ImpossibleEvent(reason)| LoadError::Corrupt { position, reason })?;
+        each(recorded, &after);
+        state = Some(after);
+    }
+    Ok(state)
 }
 
 fn after_events<A: Aggregate>(before: Option<A>, events: &[A::Event]) -> Result<A, ImpossibleEvent> {
@@ -394,20 +414,23 @@ fn after_events<A: Aggregate>(before: Option<A>, events: &[A::Event]) -> Result<
     state.ok_or_else(|| ImpossibleEvent("a commit without events".to_owned()))
 }
 
-/// The first answer to a cause that was seen before.
+/// What a request that was stored before is answered.
 fn done_before<A: Aggregate>(
-    history: &History<A>,
+    done: Done<A>,
     cause: &Cause,
-) -> Result<Option<Outcome<A>>, ExecuteError<A::Rejection>> {
-    let before = history.steps.iter().find(|step| step.recorded.commit.cause.is_repeated_by(cause));
-    let Some(step) = before else { return Ok(None) };
-    match (&step.recorded.commit.cause, cause) {
+    tried: &[CommitId],
+) -> Result<Outcome<A>, ExecuteError<A::Rejection>> {
+    // Just after a change of leaders a journal may call a commit a conflict that it has stored.
+    if tried.contains(&done.recorded.commit.id) {
+        return Ok(Outcome::Committed(done));
+    }
+    match (&done.recorded.commit.cause, cause) {
         (Cause::Command { request_hash: first, .. }, Cause::Command { request_hash: now, .. })
             if first != now =>
         {
             Err(ExecuteError::KeyReused)
         }
-        _ => Ok(Some(Outcome::Repeated(step.clone()))),
+        _ => Ok(Outcome::Repeated(done)),
     }
 }
 

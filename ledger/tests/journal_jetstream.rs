@@ -297,6 +297,23 @@ async fn a_server_that_is_too_old_is_refused_by_its_version() {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_creates_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = NatsServer::start(nats::newest(), directory.path()).await;
+    let config = JetStreamConfig::new(server.url());
+    for _ in 0..2 {
+        match JetStreamJournal::connect_existing(config.clone()).await {
+            Err(OpenError::Refused(text)) => assert!(text.contains("there is no stream daybook-0"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let journal = JetStreamJournal::connect(config.clone()).await.unwrap();
+    append_chain(&journal, &subject(), 1).await;
+    let looking = JetStreamJournal::connect_existing(config).await.unwrap();
+    assert_eq!(looking.last_sequence(0).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_server_without_jetstream_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let settings = NatsSettings { without_jetstream: true, ..NatsSettings::default() };

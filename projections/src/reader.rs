@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ledger::commit::Changes;
-use ledger::execute::{Aggregate, Ledger, LoadError};
+use ledger::execute::{Aggregate, History, Ledger, LoadError};
 use ledger::ids::{Position, RecordId, TenantId};
 use ledger::offer::Offer;
 use ledger::order::Order;
@@ -33,6 +33,7 @@ pub struct Reader {
     ledger: Ledger,
     views: Views,
     accepted: Arc<Mutex<Accepted>>,
+    room: usize,
 }
 
 /// What this node has acknowledged and its views do not show yet.
@@ -41,12 +42,18 @@ struct Accepted {
     newest: HashMap<RecordId, Position>,
     /// The same, about in the order of the log.
     queue: VecDeque<(RecordId, Position)>,
+    /// By partition: the newest sequence that there was no more room for.
+    crowded_out: HashMap<u16, u64>,
 }
+
+/// Commits that are remembered one by one. When the views fall further behind than that, or stand still, every record
+/// may have a commit that they lack.
+const ROOM: usize = 100_000;
 
 impl Reader {
     /// A reader of these views, over the same journal that they are folded from.
     pub fn new(ledger: Ledger, views: Views) -> Self {
-        Reader { ledger, views, accepted: Arc::default() }
+        Reader { ledger, views, accepted: Arc::default(), room: ROOM }
     }
 
     /// The views behind it, for reads that may be a moment old: lists, totals, quarantine.
@@ -56,16 +63,19 @@ impl Reader {
 
     /// Remembers that somebody was told of this commit: reads of the record show it from now on.
     ///
-    /// Takes room only until the views show it too.
+    /// Takes room only until the views show it too; and no more than there is, should they never come that far.
     pub fn note_accepted(&self, record: RecordId, position: Position) {
         let mut accepted = self.accepted();
         let newest = accepted.newest.entry(record).or_insert(position);
         newest.sequence = newest.sequence.max(position.sequence);
         accepted.queue.push_back((record, position));
         while let Some(&(record, position)) = accepted.queue.front() {
-            // A store that cannot be read forgets nothing; whoever reads next hears of it.
-            if !self.is_projected(position).unwrap_or(false) {
-                break;
+            if !self.is_projected(position) {
+                if accepted.queue.len() <= self.room {
+                    break;
+                }
+                let crowded_out = accepted.crowded_out.entry(position.partition).or_default();
+                *crowded_out = position.sequence.max(*crowded_out);
             }
             accepted.queue.pop_front();
             if accepted.newest.get(&record).is_some_and(|newest| newest.sequence <= position.sequence) {
@@ -82,7 +92,7 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Option<OrderView>, ReadError> {
-        if self.is_fresh(id, at_least)?
+        if self.is_fresh(id, at_least)
             && let Some(view) = self.views.order(tenant, id)?
         {
             return Ok(Some(view));
@@ -98,7 +108,7 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Vec<HistoryEntry>, ReadError> {
-        if self.is_fresh(id, at_least)? {
+        if self.is_fresh(id, at_least) {
             let entries = self.views.history(tenant, id)?;
             if !entries.is_empty() {
                 return Ok(entries);
@@ -115,13 +125,13 @@ impl Reader {
         identifier: &str,
     ) -> Result<Option<(Offer, Position)>, ReadError> {
         let id = Offer::record_id(tenant, identifier);
-        if self.is_fresh(id, None)?
+        if self.is_fresh(id, None)
             && let Some(offer) = self.views.offer(tenant, identifier)?
         {
             return Ok(Some(offer));
         }
-        let newest = self.ledger.history::<Offer>(tenant, id).await?.steps.pop();
-        Ok(newest.map(|step| (step.state, step.recorded.position)))
+        let History { commits, state } = self.ledger.history::<Offer>(tenant, id).await?;
+        Ok(state.zip(commits.last().map(|newest| newest.position)))
     }
 
     async fn fold_order(
@@ -131,8 +141,7 @@ impl Reader {
     ) -> Result<(Option<OrderView>, Vec<HistoryEntry>), ReadError> {
         let mut view = None;
         let mut entries = Vec::new();
-        for step in self.ledger.history::<Order>(tenant, id).await?.steps {
-            let recorded = &step.recorded;
+        for recorded in &self.ledger.history::<Order>(tenant, id).await?.commits {
             let corrupt = |reason: String| LoadError::Corrupt { position: recorded.position, reason };
             let after = order::apply(view, recorded).map_err(|error| corrupt(error.to_string()))?;
             let events = order_events(&recorded.commit.changes);
@@ -143,18 +152,22 @@ impl Reader {
     }
 
     /// Whether the views show all of the record that this read has to.
-    fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> Result<bool, StoreError> {
-        let accepted = self.accepted().newest.get(&record).copied();
-        for position in [accepted, at_least].into_iter().flatten() {
-            if !self.is_projected(position)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> bool {
+        let accepted = self.accepted();
+        let newest = accepted.newest.get(&record).copied();
+        let crowded_out =
+            accepted.crowded_out.iter().map(|(&partition, &sequence)| Position { partition, sequence });
+        let mut wanted = newest.into_iter().chain(at_least).chain(crowded_out);
+        wanted.all(|position| self.is_projected(position))
     }
 
-    fn is_projected(&self, position: Position) -> Result<bool, StoreError> {
-        Ok(self.views.checkpoint(position.partition)? >= position.sequence)
+    fn is_projected(&self, position: Position) -> bool {
+        self.views.checkpoint(position.partition) >= position.sequence
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_room(self, room: usize) -> Self {
+        Reader { room, ..self }
     }
 
     #[cfg(test)]

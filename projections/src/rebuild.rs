@@ -131,8 +131,11 @@ async fn ends(journal: &dyn Journal) -> Result<Vec<u64>, ReadError> {
 
 /// Chunks that may wait for the writer.
 const QUEUE: usize = 4;
-/// Commits folded together.
+/// Commits decoded together.
 const BATCH: usize = 1000;
+/// Commits written together. Nobody reads meanwhile, so batches are larger than a projector's: an order that
+/// changes several times in one is written once.
+const WRITE: usize = 20_000;
 /// A tail that brings nothing for so long although there is more has failed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
@@ -211,7 +214,12 @@ fn write_all(
     mut waiting: mpsc::Receiver<Vec<Entry>>,
     folded: &AtomicU64,
 ) -> Result<(), RebuildError> {
-    while let Some(entries) = waiting.blocking_recv() {
+    while let Some(mut entries) = waiting.blocking_recv() {
+        while entries.len() < WRITE
+            && let Some(more) = waiting.blocking_recv()
+        {
+            entries.extend(more);
+        }
         if let Some(stopped) = writer.write(&entries)? {
             return Err(stopped.into());
         }

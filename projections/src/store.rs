@@ -75,6 +75,8 @@ pub(crate) struct Store {
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) rows: Tree,
+    /// The sequences of its checkpoints by partition, as they stand in the rows: every accepted command asks.
+    reached: RwLock<Vec<u64>>,
 }
 
 const META: &str = "meta";
@@ -199,6 +201,28 @@ impl Store {
 }
 
 impl Generation {
+    fn new(number: u64, rows: Tree) -> Result<Self, StoreError> {
+        let generation = Generation { number, rows, reached: RwLock::default() };
+        *generation.reached.write().unwrap_or_else(PoisonError::into_inner) = generation.checkpoints()?;
+        Ok(generation)
+    }
+
+    /// The sequence that a partition is folded to, 0 when nothing of it is; without a look at the rows.
+    pub(crate) fn reached(&self, partition: u16) -> u64 {
+        let reached = self.reached.read().unwrap_or_else(PoisonError::into_inner);
+        reached.get(usize::from(partition)).copied().unwrap_or(0)
+    }
+
+    /// Notes that the rows with this checkpoint are visible.
+    pub(crate) fn has_reached(&self, partition: u16, sequence: u64) {
+        let mut reached = self.reached.write().unwrap_or_else(PoisonError::into_inner);
+        let index = usize::from(partition);
+        if reached.len() <= index {
+            reached.resize(index + 1, 0);
+        }
+        reached[index] = sequence;
+    }
+
     /// How far a partition is folded; none when nothing of it is.
     pub(crate) fn checkpoint(&self, partition: u16) -> Result<Option<rows::Checkpoint>, StoreError> {
         let row = self.rows.get(keys::checkpoint(partition))?;
@@ -249,7 +273,7 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
         }
     }
     let live = match readable {
-        Some(number) => Generation { number, rows: disk.tree(&tree_name(number))? },
+        Some(number) => Generation::new(number, disk.tree(&tree_name(number))?)?,
         None => new_generation(disk, &meta)?,
     };
     if noted != Some(live.number) {
@@ -288,7 +312,7 @@ fn new_generation(disk: &Disk, meta: &Tree) -> Result<Generation, StoreError> {
     let number = newest.unwrap_or(0) + 1;
     let rows = disk.tree(&tree_name(number))?;
     meta.insert(&schema_name(number), &fingerprint()?)?;
-    Ok(Generation { number, rows })
+    Generation::new(number, rows)
 }
 
 /// Notes which generation is live and which was before, in one step.

@@ -6,7 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use ledger::execute::{Done, History, Ledger, LoadError};
+use ledger::commit::Recorded;
+use ledger::execute::{Ledger, LoadError, fold};
 use ledger::ids::{Position, RecordId, TenantId};
 use ledger::order::Order;
 
@@ -42,8 +43,8 @@ impl fmt::Display for AsOf {
     }
 }
 
-/// An order's commits, each with the order as it left it: all of them, or those up to a moment. Empty when there
-/// was no such order then.
+/// Folds an order's commits, all of them or those up to a moment; `each` gets every one with the order as it left
+/// it. None when there was no such order then.
 ///
 /// A moment cuts the history once: what comes after the first later commit is later, whatever the clock of the
 /// node that decided it said.
@@ -52,18 +53,20 @@ pub async fn history(
     tenant: &TenantId,
     order: RecordId,
     as_of: Option<AsOf>,
-) -> Result<Vec<Done<Order>>, LoadError> {
-    let History { steps } = ledger.history::<Order>(tenant, order).await?;
-    Ok(steps.into_iter().take_while(|step| as_of.is_none_or(|as_of| as_of.includes(step))).collect())
+    each: impl FnMut(Recorded, &Order),
+) -> Result<Option<Order>, LoadError> {
+    let commits = ledger.commits(tenant, order).await?;
+    let until = |recorded: &Recorded| as_of.is_none_or(|as_of| as_of.includes(recorded));
+    fold(commits.into_iter().take_while(until), each)
 }
 
 impl AsOf {
-    fn includes(self, step: &Done<Order>) -> bool {
+    fn includes(self, recorded: &Recorded) -> bool {
         match self {
-            AsOf::Time(time) => step.recorded.commit.decided_at <= time,
+            AsOf::Time(time) => recorded.commit.decided_at <= time,
             // Positions of two partitions are not ordered; an order's commits are all in one.
             AsOf::Position(position) => {
-                let at = step.recorded.position;
+                let at = recorded.position;
                 at.partition == position.partition && at.sequence <= position.sequence
             }
         }
@@ -124,8 +127,8 @@ mod tests {
         let (ledger, tenant, order) = canceled_order(directory.path()).await;
         let status = async |as_of: &str| {
             let as_of = Some(as_of.parse().unwrap());
-            let steps = history(&ledger, &tenant, order, as_of).await.unwrap();
-            steps.last().map(|step| step.state.status())
+            let state = history(&ledger, &tenant, order, as_of, |_, _| {}).await.unwrap();
+            state.map(|order| order.status())
         };
         assert_eq!(status(&at(-1).to_string()).await, None);
         assert_eq!(status(&at(0).to_string()).await, Some(Status::Processing));
@@ -134,7 +137,11 @@ mod tests {
         assert_eq!(status("0-0").await, None);
         assert_eq!(status("0-1").await, Some(Status::Processing));
         assert_eq!(status("0-99").await, Some(Status::Canceled));
-        assert_eq!(history(&ledger, &tenant, order, None).await.unwrap().len(), 2);
+        let mut seen = Vec::new();
+        let each =
+            |recorded: Recorded, order: &Order| seen.push((recorded.position.sequence, order.status()));
+        history(&ledger, &tenant, order, None, each).await.unwrap();
+        assert_eq!(seen, [(1, Status::Processing), (2, Status::Canceled)]);
     }
 
     #[test]

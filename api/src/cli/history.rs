@@ -1,6 +1,7 @@
 //! `daybook history`: what happened to an order, folded from the log. Reads beside a running server.
 
 use clap::Args;
+use ledger::commit::Recorded;
 use ledger::execute::{Ledger, RetryPolicy};
 use ledger::ids::{TenantId, TrackingNumber};
 use ledger::money::major;
@@ -50,20 +51,20 @@ impl History {
             .map(|text| text.parse().map_err(|error| Failure::usage(format!("--as-of: {error}"))))
             .transpose()?;
         let ledger = Ledger::new(startup::open_journal_read_only(config).await?, RetryPolicy::default());
-        let steps = replay::history(&ledger, &tenant, order, as_of).await;
-        let steps = steps.map_err(|error| Failure::new(chain(&error)))?;
-        let Some(last) = steps.last() else {
+        let mut entries = Vec::new();
+        let each = |recorded: Recorded, order: &Order| entries.push(entry_of(&recorded, order));
+        let folded = replay::history(&ledger, &tenant, order, as_of, each).await;
+        let Some(last) = folded.map_err(|error| Failure::new(chain(&error)))? else {
             return Err(Failure::new(format!("tenant {tenant} has no order {}", self.order)));
         };
-        let entries: Vec<HistoryEntry> = steps.iter().map(entry_of).collect();
         if self.json {
             let entries = entries.iter().map(EntryJson::of).collect();
             return print_json(&Document { order_id: order.to_string(), entries });
         }
-        let head = format!("order {order}  {}  {}\n\n", TrackingNumber(order), last.state.checkout.amount);
-        let rows: Vec<[String; 6]> = entries.iter().map(|entry| row(entry, &last.state)).collect();
+        let head = format!("order {order}  {}  {}\n\n", TrackingNumber(order), last.checkout.amount);
+        let rows: Vec<[String; 6]> = entries.iter().map(|entry| row(entry, &last)).collect();
         let table = table(["position", "time", "cause", "events", "status", "balance"], &rows);
-        let anomalies = last.state.anomalies();
+        let anomalies = last.anomalies();
         let anomalies: String = anomalies
             .iter()
             .map(|found| format!("\nanomaly {}: {}", found.code(), found.describe()))

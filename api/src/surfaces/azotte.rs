@@ -19,11 +19,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use ledger::commit::Cause;
-use ledger::execute::Done;
-use ledger::ids::{RecordId, TenantId, TrackingNumber};
+use ledger::ids::{TenantId, TrackingNumber};
 use ledger::offer::{NotForSale, Offer};
-use ledger::order::{CaptureMode, Checkout, Order, ReturnUrls, Surface};
+use ledger::order::{CaptureMode, Checkout, ReturnUrls, Surface};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -93,32 +91,12 @@ async fn submit(
             done.recorded.commit.record
         }
         // An offer that cannot be bought now may have been bought before, by this very request.
-        Err(refusal) => match first_answer(&app, &ask).await? {
-            Some(order) => order,
+        Err(refusal) => match orders::submitted_before(&app, &ask, operation::AZOTTE_CHECKOUT).await? {
+            Some(done) => done.recorded.commit.record,
             None => return Err(refusal),
         },
     };
     Ok(CheckoutResult::accepted(TrackingNumber(order)).into_response())
-}
-
-/// The order that this request opened before, when it comes again under its correlation id.
-async fn first_answer(app: &App, ask: &Ask) -> Result<Option<RecordId>, Refusal> {
-    let Some(key) = &ask.key else { return Ok(None) };
-    let record = RecordId::for_key(&ask.tenant, operation::AZOTTE_CHECKOUT, key);
-    let history = app.ledger.history::<Order>(&ask.tenant, record).await.map_err(OrderError::from)?;
-    let Some(first) = history.steps.first() else { return Ok(None) };
-    if !is_first_of(first, ask) {
-        return Err(OrderError::KeyReused.into());
-    }
-    app.reader.note_accepted(record, first.recorded.position);
-    Ok(Some(record))
-}
-
-fn is_first_of(first: &Done<Order>, ask: &Ask) -> bool {
-    match &first.recorded.commit.cause {
-        Cause::Command { request_hash, .. } => *request_hash == ask.hash,
-        Cause::Webhook { .. } | Cause::Timer { .. } => false,
-    }
 }
 
 /// The checkout that the submission asks for, at the price of its offer as the journal has it now.
@@ -130,7 +108,7 @@ async fn checkout(
 ) -> Result<Checkout, Refusal> {
     let record = Offer::record_id(tenant, &submission.offer_identifier);
     let history = app.ledger.history::<Offer>(tenant, record).await.map_err(OrderError::from)?;
-    let offer = history.state().ok_or_else(|| {
+    let offer = history.state.ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, "OFFER_NOT_FOUND", "there is no such offer")
             .at("order.offerIdentifier")
     })?;

@@ -1,6 +1,6 @@
 //! `?as_of=`: an order as it was, folded from the journal.
 
-use ledger::execute::Done;
+use ledger::commit::Recorded;
 use ledger::ids::{RecordId, TenantId};
 use ledger::order::Order;
 use replay::AsOf;
@@ -25,13 +25,14 @@ impl AsOfQuery {
     }
 }
 
-/// The order's commits up to that moment, at least one, each with the order after it.
-pub(super) async fn steps(
+/// Folds the order's commits up to that moment, of which there is at least one; `each` gets every one with the
+/// order after it.
+pub(super) async fn history(
     app: &App,
     tenant: &TenantId,
     id: RecordId,
     as_of: Option<AsOf>,
-) -> Result<Vec<Done<Order>>, OrderError> {
-    let steps = replay::history(&app.ledger, tenant, id, as_of).await?;
-    if steps.is_empty() { Err(OrderError::NotFound) } else { Ok(steps) }
+    each: impl FnMut(Recorded, &Order),
+) -> Result<Order, OrderError> {
+    replay::history(&app.ledger, tenant, id, as_of, each).await?.ok_or(OrderError::NotFound)
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use ledger::commit::Recorded;
+use ledger::order::Order;
 
-use super::as_of::{AsOfQuery, steps};
+use super::as_of::{AsOfQuery, history};
 use super::shapes::BalanceJson;
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
@@ -43,8 +45,10 @@ pub(crate) async fn get(
             (view.order, view.last)
         }
         as_of => {
-            let last = steps(&app, &tenant, id, as_of).await?.pop().ok_or_else(Problem::not_found)?;
-            (last.state, last.recorded.position)
+            let mut last = None;
+            let each = |recorded: Recorded, _: &Order| last = Some(recorded.position);
+            let order = history(&app, &tenant, id, as_of, each).await?;
+            (order, last.ok_or_else(Problem::not_found)?)
         }
     };
     Ok(versioned(last, &has, BalanceJson::of(id, &order, last)))

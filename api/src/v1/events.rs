@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::response::Response;
 use ledger::codec;
 use ledger::commit::Recorded;
+use ledger::order::Order;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::as_of::{AsOfQuery, steps};
+use super::as_of::{AsOfQuery, history};
 use super::shapes::{CauseJson, time};
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
@@ -75,8 +76,12 @@ pub(crate) async fn get(
     has: IfNoneMatch,
 ) -> Result<Response, Problem> {
     // Views keep no events; the journal itself is always fresh.
-    let steps = steps(&app, &tenant, id, query.moment()?).await?;
-    let last = steps.last().map(|step| step.recorded.position).ok_or_else(Problem::not_found)?;
-    let commits = steps.iter().map(|step| CommitJson::of(&step.recorded)).collect();
+    let (mut last, mut commits) = (None, Vec::new());
+    let each = |recorded: Recorded, _: &Order| {
+        last = Some(recorded.position);
+        commits.push(CommitJson::of(&recorded));
+    };
+    history(&app, &tenant, id, query.moment()?, each).await?;
+    let last = last.ok_or_else(Problem::not_found)?;
     Ok(versioned(last, &has, EventsJson { order_id: id.to_string(), commits }))
 }

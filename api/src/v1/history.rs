@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use ledger::commit::Changes;
-use ledger::execute::Done;
+use ledger::commit::{Changes, Recorded};
 use ledger::order::Order;
 use projections::views::{HistoryEntry, HistoryEvent, history};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::amount::Amount;
-use super::as_of::{AsOfQuery, steps};
+use super::as_of::{self, AsOfQuery};
 use super::shapes::{CauseJson, StatusWord, time};
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
@@ -86,13 +85,13 @@ impl EventJson {
 }
 
 /// The entry that the history view holds for a commit that was folded from the journal.
-pub(crate) fn entry_of(step: &Done<Order>) -> HistoryEntry {
-    let events = match &step.recorded.commit.changes {
+pub(crate) fn entry_of(recorded: &Recorded, after: &Order) -> HistoryEntry {
+    let events = match &recorded.commit.changes {
         Changes::Order(events) => events.as_slice(),
         // A history of an order holds an order's commits alone.
         Changes::Offer(_) | Changes::Quarantine(_) => &[],
     };
-    history::entry(&step.recorded, events, &step.state)
+    history::entry(recorded, events, after)
 }
 
 /// What happened to an order, oldest first, all of it or up to a moment.
@@ -119,7 +118,12 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let entries = match query.moment()? {
         None => orders::history(&app, &tenant, id, at_least).await?,
-        as_of => steps(&app, &tenant, id, as_of).await?.iter().map(entry_of).collect(),
+        as_of => {
+            let mut entries = Vec::new();
+            let each = |recorded: Recorded, order: &Order| entries.push(entry_of(&recorded, order));
+            as_of::history(&app, &tenant, id, as_of, each).await?;
+            entries
+        }
     };
     let last = entries.last().map(|entry| entry.position).ok_or_else(Problem::not_found)?;
     let entries = entries.iter().map(EntryJson::of).collect();

@@ -166,10 +166,10 @@ async fn release(app: &App, tenant: &TenantId, record: RecordId) -> Result<(), O
 async fn try_release(app: &App, tenant: &TenantId, record: RecordId) -> Result<(), OrderError> {
     let history = app.ledger.history::<Quarantined>(tenant, record).await?;
     let waits = |webhook: &Quarantined| webhook.outcome.is_none() && webhook.reason == Reason::UnknownOrder;
-    let (Some(first), true) = (history.steps.first(), history.state().is_some_and(waits)) else {
+    let (Some(first), true) = (history.commits.first(), history.state.as_ref().is_some_and(waits)) else {
         return Ok(());
     };
-    let Cause::Webhook { source: name, event_id, body } = &first.recorded.commit.cause else {
+    let Cause::Webhook { source: name, event_id, body } = &first.commit.cause else {
         return Ok(());
     };
     let configured = app.tenants.webhook_source(tenant, name).map(sources::configured);

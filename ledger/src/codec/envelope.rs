@@ -24,6 +24,10 @@ const FORMAT: u32 = 1;
 const HEAD: &[u8] = br#"{"commit":""#;
 const ID_LENGTH: usize = 36;
 
+/// The most bytes that a webhook's body may take as text. Control characters take six each: a body that every
+/// sender may send must not become a commit that no journal takes.
+const MAX_READABLE: usize = 512 * 1024;
+
 /// A commit, field for field as it is stored, in this order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +68,7 @@ enum StoredCause<'a> {
         /// The body, where it is UTF-8.
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<Str<'a>>,
-        /// The body, where it is not.
+        /// The body, where it is not, or where it would grow too long as text.
         #[serde(skip_serializing_if = "Option::is_none")]
         body_base64: Option<Str<'a>>,
     },
@@ -164,14 +168,24 @@ impl<'a> From<&'a Cause> for StoredCause<'a> {
             },
             Cause::Webhook { source, event_id, body } => {
                 let (body, body_base64) = match std::str::from_utf8(body) {
-                    Ok(readable) => (Some(text(readable)), None),
-                    Err(_) => (None, Some(Cow::Owned(BASE64.encode(body)))),
+                    Ok(readable) if escaped_length(body) <= MAX_READABLE => (Some(text(readable)), None),
+                    Ok(_) | Err(_) => (None, Some(Cow::Owned(BASE64.encode(body)))),
                 };
                 StoredCause::Webhook { source: text(source), event_id: text(event_id), body, body_base64 }
             }
             Cause::Timer { name } => StoredCause::Timer { name: text(name) },
         }
     }
+}
+
+/// How many bytes a text takes within a JSON string.
+fn escaped_length(text: &[u8]) -> usize {
+    let length = |byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.iter().map(length).sum()
 }
 
 impl StoredCause<'_> {

@@ -276,7 +276,7 @@ async fn a_lost_answer_is_found_also_when_others_came_after_it() {
     assert_ne!(first.recorded.position, second.recorded.position);
     assert_eq!(sequence(&journal).await, 3);
     let state = ledger.history::<Order>(&tenant(), order_id()).await.unwrap();
-    assert_eq!(state.state().unwrap().balance().captured_minor, 101);
+    assert_eq!(state.state.unwrap().balance().captured_minor, 101);
 }
 
 #[tokio::test]
@@ -392,5 +392,62 @@ async fn an_offers_record_is_no_order() {
         is_new: false,
     };
     ledger.execute::<offer::Offer>(request).await.unwrap();
-    assert!(ledger.history::<Order>(&tenant(), record).await.unwrap().state().is_none());
+    assert!(ledger.history::<Order>(&tenant(), record).await.unwrap().state.is_none());
+}
+
+/// An aggregate that counts how often it is copied.
+#[derive(Debug, Default)]
+struct Counted {
+    copies: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.copies.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Counted { copies: Arc::clone(&self.copies) }
+    }
+}
+
+impl Aggregate for Counted {
+    type Command = ();
+    type Event = order::Event;
+    type Rejection = std::convert::Infallible;
+
+    fn decide(_: Option<&Self>, (): &()) -> Result<Vec<order::Event>, std::convert::Infallible> {
+        Ok(vec![order::Event::WebhookNoted { kind: "new".to_owned() }])
+    }
+
+    fn evolve(state: Option<Self>, _: &order::Event) -> Result<Self, ImpossibleEvent> {
+        Ok(state.unwrap_or_default())
+    }
+
+    fn to_changes(events: Vec<order::Event>) -> Changes {
+        Changes::Order(events)
+    }
+
+    fn from_changes(changes: &Changes) -> Option<&[order::Event]> {
+        order::Order::from_changes(changes)
+    }
+}
+
+#[tokio::test]
+async fn a_request_copies_a_record_once_at_most_however_long_its_history_is() {
+    let (ledger, _) = ledger([]).await;
+    let request = |cause: Cause| Request {
+        tenant: tenant(),
+        record: order_id(),
+        cause,
+        command: (),
+        at: now(),
+        is_new: false,
+    };
+    for n in 0..20 {
+        let outcome = ledger.execute::<Counted>(request(webhook(&n.to_string()))).await.unwrap();
+        let Outcome::Committed(Done { state, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(state.copies.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+    let outcome = ledger.execute::<Counted>(request(webhook("7"))).await.unwrap();
+    let Outcome::Repeated(Done { state, recorded }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(recorded.position.sequence, 8);
+    assert_eq!(state.copies.load(std::sync::atomic::Ordering::SeqCst), 1);
 }

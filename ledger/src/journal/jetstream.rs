@@ -186,12 +186,21 @@ impl JetStreamJournal {
     ///
     /// A lost connection is taken up again for ever.
     pub async fn connect(config: JetStreamConfig) -> Result<Self, OpenError> {
+        Self::open(config, Missing::Create).await
+    }
+
+    /// The same for whoever only looks: a stream that is missing is refused, never created.
+    pub async fn connect_existing(config: JetStreamConfig) -> Result<Self, OpenError> {
+        Self::open(config, Missing::Refuse).await
+    }
+
+    async fn open(config: JetStreamConfig, missing: Missing) -> Result<Self, OpenError> {
         settings::check_names(&config)?;
         let (client, losses) = connect(&config).await?;
         check_version(&client.server_info().version)?;
         let context = ContextBuilder::new().timeout(config.ack_timeout).build(client.clone());
         check_jetstream(&context, &config).await?;
-        let streams = open_streams(&context, &config).await?;
+        let streams = open_streams(&context, &config, missing).await?;
         let permits = Semaphore::new(config.in_flight.max(1));
         Ok(JetStreamJournal { config, client, losses, streams, permits })
     }
@@ -378,6 +387,13 @@ impl Journal for JetStreamJournal {
 
 // Opening ---------------------------------------------------------------------------------------------------
 
+/// What to do about a stream that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Create,
+    Refuse,
+}
+
 async fn connect(config: &JetStreamConfig) -> Result<(Client, watch::Receiver<u64>), OpenError> {
     let (count, losses) = watch::channel(0_u64);
     let count = Arc::new(count);
@@ -460,8 +476,12 @@ async fn check_jetstream(context: &Context, config: &JetStreamConfig) -> Result<
     Err(OpenError::Unavailable(error.into()))
 }
 
-/// Finds every partition's stream, or creates all that are missing, and compares their settings.
-async fn open_streams(context: &Context, config: &JetStreamConfig) -> Result<Vec<Stream<()>>, OpenError> {
+/// Finds every partition's stream, sees to those that are missing, and compares their settings.
+async fn open_streams(
+    context: &Context,
+    config: &JetStreamConfig,
+    missing: Missing,
+) -> Result<Vec<Stream<()>>, OpenError> {
     let mut infos = Vec::new();
     for partition in 0..config.partitions {
         infos.push(find_stream(context, &settings::stream_name(config, partition)).await?);
@@ -477,6 +497,13 @@ async fn open_streams(context: &Context, config: &JetStreamConfig) -> Result<Vec
                 return Err(OpenError::Refused(format!(
                     "the stream {name} is missing while others of the same journal hold commits: restore it from a \
                      backup, or check `partitions`"
+                )));
+            }
+            None if missing == Missing::Refuse => {
+                return Err(OpenError::Refused(format!(
+                    "there is no stream {name} at {}: check the address and the prefix; the server creates it when \
+                     it first starts",
+                    config.location()
                 )));
             }
             None => create_stream(context, config, partition).await?,

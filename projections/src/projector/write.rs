@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +12,9 @@ use crate::store::{Entry, Stopped, StoreError, Views, Writer};
 
 /// Chunks that may wait for the writer.
 const QUEUE: usize = 4;
+/// The least time from one batch to the next. A batch costs the same few pages however many commits share it, so
+/// under load fewer and larger ones leave more of the machine to those who write. After a pause nobody waits.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Commits of one partition, in order, and why nothing follows them, if so.
 pub(super) struct Work {
@@ -35,7 +39,13 @@ pub(super) fn spawn(
 }
 
 fn run(shared: &Shared, mut writer: Writer, mut waiting: mpsc::Receiver<Work>) {
+    let mut last: Option<Instant> = None;
     while let Some(work) = waiting.blocking_recv() {
+        let since_last = last.map_or(PACE, |last| last.elapsed());
+        if work.entries.len() < shared.options.batch {
+            std::thread::sleep(PACE.saturating_sub(since_last));
+        }
+        last = Some(Instant::now());
         let mut works = vec![work];
         let mut size = works[0].entries.len();
         while size < shared.options.batch

@@ -35,7 +35,6 @@ enum Kind {
     Quarantine = 11,
     QuarantineId = 12,
     Waiting = 13,
-    AllOrders = 14,
 }
 
 /// A key, or the beginning of one.
@@ -127,26 +126,22 @@ pub(crate) fn checkpoint(partition: u16) -> Key {
     checkpoints().bytes(&partition.to_be_bytes())
 }
 
-pub(crate) fn order(first: Position) -> Key {
-    Key::of(Kind::Order).at(first)
+/// Prefix of a tenant's orders; their positions follow.
+pub(crate) fn orders(tenant: &TenantId) -> Key {
+    Key::of(Kind::Order).tenant(tenant)
 }
 
-pub(crate) fn order_history(first: Position) -> Key {
-    Key::of(Kind::History).at(first)
+/// Prefix of an order's history; the number of a part of it follows.
+pub(crate) fn order_history(tenant: &TenantId, first: Position) -> Key {
+    Key::of(Kind::History).tenant(tenant).at(first)
 }
 
-pub(crate) fn history(first: Position, position: Position) -> Key {
-    order_history(first).bytes(&position.sequence.to_be_bytes())
+pub(crate) fn history(tenant: &TenantId, first: Position, part: u64) -> Key {
+    order_history(tenant, first).bytes(&part.to_be_bytes())
 }
 
 pub(crate) fn order_id(tenant: &TenantId, id: RecordId) -> Key {
     Key::of(Kind::OrderId).tenant(tenant).record(id)
-}
-
-/// Prefix of a tenant's orders; their positions follow. Apart from the rows by status, which move: a list of all
-/// orders must not miss one that moves while it is read.
-pub(crate) fn all_orders(tenant: &TenantId) -> Key {
-    Key::of(Kind::AllOrders).tenant(tenant)
 }
 
 /// Prefix of a tenant's orders of one status; their positions follow.
@@ -222,7 +217,8 @@ mod tests {
 
     #[test]
     fn keys_lie_in_the_order_of_what_they_name() {
-        let at = |partition, sequence| order(Position { partition, sequence });
+        let tenant: TenantId = "a".parse().unwrap();
+        let at = |partition, sequence| orders(&tenant).at(Position { partition, sequence });
         assert!(at(9, 1) < at(0, 2) && at(0, 255) < at(0, 256) && at(0, 7) < at(1, 7));
         let moment = |text: &str| expiry(text.parse().unwrap());
         assert!(moment("1969-12-31T23:59:58Z") < moment("1970-01-01T00:00:00Z"));
@@ -249,8 +245,9 @@ mod tests {
     #[test]
     fn a_position_is_read_back_from_the_end_of_a_key() {
         let position = Position { partition: 3, sequence: 1 << 40 };
-        assert_eq!(position_at_end(order(position).as_ref()), Some(position));
+        let key = checkpoints().at(position);
+        assert_eq!(position_at_end(key.as_ref()), Some(position));
         assert_eq!(checkpoint_partition(checkpoint(7).as_ref()), Some(7));
-        assert_eq!(checkpoint_partition(order(position).as_ref()), None);
+        assert_eq!(checkpoint_partition(key.as_ref()), None);
     }
 }

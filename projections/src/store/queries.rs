@@ -13,7 +13,7 @@ use super::disk::Rows;
 use super::keys::{self, Key, position_at_end};
 use super::rows::{
     self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
-    TotalsRow, decode,
+    TotalsRow, decode, decode_list,
 };
 use super::{Generation, Store, StoreError, StoreOptions, ViewsDigest};
 use crate::views::{
@@ -50,9 +50,14 @@ impl Views {
     pub fn history(&self, tenant: &TenantId, id: RecordId) -> Result<Vec<HistoryEntry>, StoreError> {
         self.read(|live| {
             let Some(first) = live.first_of_order(tenant, id)? else { return Ok(Vec::new()) };
-            let prefix = keys::order_history(first);
-            let rows = live.rows.range(&prefix, &prefix.end());
-            rows.map(|row| HistoryEntry::try_from(decode::<HistoryRow<'_>>(&row?.1)?)).collect()
+            let prefix = keys::order_history(tenant, first);
+            let mut entries = Vec::new();
+            for row in live.rows.range(&prefix, &prefix.end()) {
+                for entry in decode_list::<HistoryRow<'_>>(&row?.1)? {
+                    entries.push(entry?.try_into()?);
+                }
+            }
+            Ok(entries)
         })
     }
 
@@ -93,6 +98,9 @@ impl Views {
         key: &str,
     ) -> Result<Option<IdempotencyEntry>, StoreError> {
         self.read(|live| {
+            if let Some(entry) = live.opened_by(tenant, operation, key)? {
+                return Ok(Some(entry));
+            }
             let prefix = keys::idempotency(tenant, operation, key);
             let first = live.rows.range(&prefix, &prefix.end()).next();
             first.map(|row| decode::<IdempotencyRow>(&row?.1).map(IdempotencyEntry::from)).transpose()
@@ -186,8 +194,8 @@ impl Views {
     }
 
     /// The sequence of the last commit of a partition that is in the views; 0 when there is none.
-    pub fn checkpoint(&self, partition: u16) -> Result<u64, StoreError> {
-        self.read(|live| Ok(live.checkpoint(partition)?.map_or(0, |checkpoint| checkpoint.sequence)))
+    pub fn checkpoint(&self, partition: u16) -> u64 {
+        self.store.live().reached(partition)
     }
 
     /// The number of the generation that these views read.
@@ -218,13 +226,28 @@ impl Generation {
         row.map(|row| decode::<PositionRow>(&row).map(Position::from)).transpose()
     }
 
-    fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {
-        let Some(first) = self.first_of_order(tenant, id)? else { return Ok(None) };
-        self.order_at(first).map(Some)
+    /// The order that has its id from this key.
+    fn opened_by(
+        &self,
+        tenant: &TenantId,
+        operation: &str,
+        key: &str,
+    ) -> Result<Option<IdempotencyEntry>, StoreError> {
+        let record = RecordId::for_key(tenant, operation, key);
+        let Some(position) = self.first_of_order(tenant, record)? else { return Ok(None) };
+        let Some(row) = self.rows.get(keys::history(tenant, position, 0))? else { return Ok(None) };
+        let first = decode_list::<HistoryRow<'_>>(&row)?.next().transpose()?;
+        let request_hash = first.and_then(|row| row.opened_by());
+        Ok(request_hash.map(|request_hash| IdempotencyEntry { record, position, request_hash }))
     }
 
-    fn order_at(&self, first: Position) -> Result<OrderView, StoreError> {
-        let row = self.rows.get(keys::order(first))?;
+    fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {
+        let Some(first) = self.first_of_order(tenant, id)? else { return Ok(None) };
+        self.order_at(tenant, first).map(Some)
+    }
+
+    fn order_at(&self, tenant: &TenantId, first: Position) -> Result<OrderView, StoreError> {
+        let row = self.rows.get(keys::orders(tenant).at(first))?;
         let row = row.ok_or_else(|| StoreError::Damaged(format!("the order at {first} is missing")))?;
         OrderView::try_from(decode::<OrderRow<'_>>(&row)?)
     }
@@ -250,13 +273,13 @@ impl Generation {
         let prefix = match (&filter.merchant_reference, filter.status) {
             (Some(reference), _) => keys::merchant_reference(tenant, reference),
             (None, Some(status)) => keys::by_status(tenant, status),
-            (None, None) => keys::all_orders(tenant),
+            (None, None) => keys::orders(tenant),
         };
         let mut orders = Vec::new();
         for row in self.newest(&prefix, cursor) {
             let first = position_at_end(&row?.0)
                 .ok_or_else(|| StoreError::Damaged("an index row without a position".to_owned()))?;
-            let view = self.order_at(first)?;
+            let view = self.order_at(tenant, first)?;
             // The projector may have moved it to another status since its index row was read.
             if !filter.matches(&view) {
                 continue;

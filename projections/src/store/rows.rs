@@ -40,11 +40,49 @@ pub(crate) fn encode(row: &impl Encode) -> Vec<u8> {
 
 /// A row from its bytes, all of them.
 pub(crate) fn decode<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, StoreError> {
-    let Some((&VERSION, rest)) = bytes.split_first() else {
-        return Err(damaged("a row of another version"));
-    };
-    let (row, read) = bincode::borrow_decode_from_slice(rest, FORMAT).map_err(|e| damaged(&e.to_string()))?;
-    if read == rest.len() { Ok(row) } else { Err(damaged("a row with something after its end")) }
+    let (row, rest) = decode_next(after_version(bytes)?)?;
+    if rest.is_empty() { Ok(row) } else { Err(damaged("a row with something after its end")) }
+}
+
+/// Adds an element to the bytes of a row that is a list; no bytes are an empty list.
+pub(crate) fn append(list: &mut Vec<u8>, element: &impl Encode) {
+    if list.is_empty() {
+        list.push(VERSION);
+    }
+    bincode::encode_into_std_write(element, list, FORMAT).expect("encoding into memory does not fail");
+}
+
+/// The elements of a row that is a list. An error is the last of them.
+pub(crate) fn decode_list<'a, T: BorrowDecode<'a, ()>>(
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = Result<T, StoreError>>, StoreError> {
+    let mut rest = after_version(bytes)?;
+    Ok(std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let next = decode_next(rest).map(|(element, after)| {
+            rest = after;
+            element
+        });
+        if next.is_err() {
+            rest = &[];
+        }
+        Some(next)
+    }))
+}
+
+fn after_version(bytes: &[u8]) -> Result<&[u8], StoreError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => Ok(rest),
+        Some(_) | None => Err(damaged("a row of another version")),
+    }
+}
+
+fn decode_next<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), StoreError> {
+    let (row, read) =
+        bincode::borrow_decode_from_slice(bytes, FORMAT).map_err(|e| damaged(&e.to_string()))?;
+    Ok((row, bytes.get(read..).unwrap_or_default()))
 }
 
 fn damaged(what: &str) -> StoreError {
@@ -191,6 +229,7 @@ fn status(code: u8) -> Result<Status, StoreError> {
 pub(crate) struct OrderRow<'a> {
     tenant: &'a str,
     id: RecordRow,
+    commits: u64,
     first: PositionRow,
     last: PositionRow,
     created_at: TimeRow,
@@ -274,11 +313,12 @@ struct DisputeRow<'a> {
 
 impl<'a> From<&'a OrderView> for OrderRow<'a> {
     fn from(view: &'a OrderView) -> Self {
-        let OrderView { tenant, id, order, first, last, created_at, updated_at } = view;
+        let OrderView { tenant, id, order, commits, first, last, created_at, updated_at } = view;
         let Order { checkout, attempts, cancellation_requested, end } = order;
         OrderRow {
             tenant: tenant.as_str(),
             id: (*id).into(),
+            commits: *commits,
             first: (*first).into(),
             last: (*last).into(),
             created_at: (*created_at).into(),
@@ -301,6 +341,7 @@ impl TryFrom<OrderRow<'_>> for OrderView {
         Ok(OrderView {
             tenant: parse(row.tenant)?,
             id: row.id.into(),
+            commits: row.commits,
             first: row.first.into(),
             last: row.last.into(),
             created_at: row.created_at.try_into()?,
@@ -530,7 +571,7 @@ impl From<DisputeRow<'_>> for Dispute {
 
 // History ---------------------------------------------------------------------------------------------------
 
-/// One commit of an order's history. Its position is in its key, but for the partition.
+/// One commit of an order's history: an element of a row that is a list.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct HistoryRow<'a> {
     position: PositionRow,
@@ -540,6 +581,8 @@ pub(crate) struct HistoryRow<'a> {
     status: u8,
     balance: BalanceRow,
     anomalies: Vec<&'a str>,
+    /// Of the request whose idempotency key gave the order its id: then there is no row for the key.
+    opened_by: Option<[u8; 32]>,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -571,8 +614,8 @@ struct BalanceRow {
     available_to_refund_minor: i64,
 }
 
-impl<'a> From<&'a HistoryEntry> for HistoryRow<'a> {
-    fn from(entry: &'a HistoryEntry) -> Self {
+impl<'a> HistoryRow<'a> {
+    pub(crate) fn of(entry: &'a HistoryEntry, opened_by: Option<RequestHash>) -> Self {
         let HistoryEntry { position, at, cause, events, status, balance, anomalies } = entry;
         HistoryRow {
             position: (*position).into(),
@@ -586,7 +629,13 @@ impl<'a> From<&'a HistoryEntry> for HistoryRow<'a> {
             status: status_code(*status),
             balance: (*balance).into(),
             anomalies: anomalies.iter().map(String::as_str).collect(),
+            opened_by: opened_by.map(|hash| hash.0),
         }
+    }
+
+    /// The request whose idempotency key gave the order its id, if this is the commit that it made.
+    pub(crate) fn opened_by(&self) -> Option<RequestHash> {
+        self.opened_by.map(RequestHash)
     }
 }
 

@@ -84,13 +84,16 @@ impl Writer {
             }
             newest.insert(entry.recorded.position.partition, entry);
         }
-        for (partition, entry) in newest {
+        for (&partition, entry) in &newest {
             let sequence = entry.recorded.position.sequence;
             batch.checkpoint(partition, Checkpoint { sequence, hash: hash(&entry.bytes) });
         }
         let writes = batch.finish()?;
         let _held = self.store.hold_still();
         self.generation.rows.apply(writes)?;
+        for (partition, entry) in newest {
+            self.generation.has_reached(partition, entry.recorded.position.sequence);
+        }
         Ok(None)
     }
 }

@@ -26,7 +26,7 @@ async fn an_order_shows_its_status_its_balance_and_its_history() {
     let view = views.order(&tenant(), id).unwrap().unwrap();
     assert_eq!((view.first, view.last, view.created_at), (first, last, at(0)));
     assert_eq!(view.order.status(), Status::Captured);
-    let state = shop.ledger.history::<Order>(&tenant(), id).await.unwrap().steps.pop().unwrap().state;
+    let state = shop.ledger.history::<Order>(&tenant(), id).await.unwrap().state.unwrap();
     assert_eq!(view.order, state);
 
     let history = views.history(&tenant(), id).unwrap();
@@ -105,6 +105,8 @@ async fn orders_are_found_by_the_names_that_others_gave_them() {
     assert_eq!((entry.record, entry.position), (twin, position));
     assert_eq!(entry.request_hash, RequestHash::of(b"again"));
     assert_eq!(views.idempotency(&tenant(), "refund", "again").unwrap(), None);
+    let refund = views.idempotency(&tenant(), "refund", "A-1-r").unwrap().unwrap();
+    assert_eq!((refund.record, refund.request_hash), (first, RequestHash::of(b"A-1-r")));
 }
 
 #[tokio::test]
@@ -223,4 +225,27 @@ async fn a_contradiction_is_named_in_the_history() {
     let history = views.history(&tenant(), id).unwrap();
     assert_eq!(history[1].anomalies, Vec::<String>::new());
     assert_eq!(history[2].anomalies, ["captured_and_failed"]);
+}
+
+#[tokio::test]
+async fn a_history_of_any_length_is_whole_and_in_order() {
+    let shop = Shop::open().await;
+    let views = shop.views();
+    let projector = shop.projector(&views).await;
+    let (id, _) = shop.submit("A-1").await;
+    for commits in 2..=50_u64 {
+        let noted = notification("pay-1", Fact::Other { kind: format!("noise-{commits}") });
+        let position = shop.order(id, webhook(&commits.to_string()), noted).await;
+        if commits % 7 == 0 {
+            // Some commits are folded together, some alone.
+            reached(&projector, position).await;
+        }
+    }
+    reached(&projector, shop.last().await).await;
+    let history = views.history(&tenant(), id).unwrap();
+    let positions: Vec<u64> = history.iter().map(|entry| entry.position.sequence).collect();
+    assert_eq!(positions, (1..=50).collect::<Vec<u64>>());
+    assert_eq!(views.order(&tenant(), id).unwrap().unwrap().commits, 50);
+    let fresh = crate::fresh_digest(shop.journal.as_ref(), None).await.unwrap();
+    assert_eq!(views.digest().unwrap(), fresh);
 }

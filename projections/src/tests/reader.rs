@@ -78,6 +78,29 @@ async fn what_is_remembered_of_accepted_commits_is_forgotten_once_it_is_projecte
 }
 
 #[tokio::test]
+async fn views_that_stand_still_take_no_more_memory_and_hide_nothing() {
+    let shop = Shop::open().await;
+    let (id, first) = shop.submit("A-1").await;
+    let views = shop.views();
+    let projector = shop.projector(&views).await;
+    reached(&projector, first).await;
+    projector.shutdown().await.unwrap();
+    let reader = Reader::new(shop.ledger.clone(), views.clone()).with_room(5);
+    let last = shop.settle("A-1").await;
+    reader.note_accepted(id, last);
+    for key in 0..20 {
+        let (id, position) = shop.submit(&key.to_string()).await;
+        reader.note_accepted(id, position);
+        assert!(reader.remembered() <= 5);
+    }
+    let view = reader.order(&tenant(), id, None).await.unwrap().unwrap();
+    assert_eq!(view.last, last, "crowded out, and still shown");
+    let projector = shop.projector(&views).await;
+    reached(&projector, shop.last().await).await;
+    assert_eq!(reader.order(&tenant(), id, None).await.unwrap().unwrap().last, last);
+}
+
+#[tokio::test]
 async fn an_offer_is_read_as_it_was_registered_a_moment_ago() {
     let shop = Shop::open().await;
     let views = shop.views();

@@ -30,3 +30,10 @@ pub fn entry(recorded: &Recorded) -> Option<(&str, &str, IdempotencyEntry)> {
         Cause::Command { key: None, .. } | Cause::Webhook { .. } | Cause::Timer { .. } => None,
     }
 }
+
+/// The request's hash, when the commit's key is what gave the record its id.
+pub fn opened_by(recorded: &Recorded) -> Option<RequestHash> {
+    let (operation, key, entry) = entry(recorded)?;
+    let derived = RecordId::for_key(&recorded.commit.tenant, operation, key);
+    (derived == entry.record).then_some(entry.request_hash)
+}

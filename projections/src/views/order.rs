@@ -14,6 +14,8 @@ pub struct OrderView {
     pub id: RecordId,
     /// The order; status, balance and anomalies are derived from it.
     pub order: Order,
+    /// How many commits it has.
+    pub commits: u64,
     /// Its first commit.
     pub first: Position,
     /// Its newest commit in this view.
@@ -33,9 +35,9 @@ pub fn apply(view: Option<OrderView>, recorded: &Recorded) -> Result<OrderView, 
             return Err(ImpossibleEvent("a commit of another kind under an order's id".to_owned()));
         }
     };
-    let (first, created_at, mut order) = match view {
-        Some(view) => (view.first, view.created_at, Some(view.order)),
-        None => (recorded.position, commit.decided_at, None),
+    let (commits, first, created_at, mut order) = match view {
+        Some(view) => (view.commits, view.first, view.created_at, Some(view.order)),
+        None => (0, recorded.position, commit.decided_at, None),
     };
     for event in events {
         order = Some(evolve(order, event)?);
@@ -44,6 +46,7 @@ pub fn apply(view: Option<OrderView>, recorded: &Recorded) -> Result<OrderView, 
         tenant: commit.tenant.clone(),
         id: commit.record,
         order: order.ok_or_else(|| ImpossibleEvent("a commit without events".to_owned()))?,
+        commits: commits + 1,
         first,
         last: recorded.position,
         created_at,

@@ -22,7 +22,7 @@ async fn an_order_that_nobody_paid_in_time_expires_and_an_authorized_one_does_no
     assert_eq!(server.order(&demo(), paid).await.status(), Status::Authorized);
     assert_eq!(server.order(&demo(), open).await.status(), Status::Processing);
     let history = server.app.ledger.history::<Order>(&demo(), late).await.unwrap();
-    let causes: Vec<_> = history.steps.iter().map(|step| &step.recorded.commit.cause).collect();
+    let causes: Vec<_> = history.commits.iter().map(|recorded| &recorded.commit.cause).collect();
     assert_eq!(causes[1..], [&Cause::Timer { name: "expiry".to_owned() }], "once, by the clock");
     server.stop().await;
 }

@@ -164,7 +164,7 @@ impl Server {
 
     /// The order as the journal has it.
     pub(crate) async fn order(&self, tenant: &TenantId, id: RecordId) -> Order {
-        self.app.ledger.history::<Order>(tenant, id).await.unwrap().state().unwrap().clone()
+        self.app.ledger.history::<Order>(tenant, id).await.unwrap().state.unwrap()
     }
 
     pub(crate) async fn until(&self, tenant: &TenantId, id: RecordId, status: Status) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::cases::{Case, case, cases};
 use crate::codec::{EVENT_NAMES, commit_id, decode, encode, event_names, public_events};
-use crate::commit::{Changes, Commit};
+use crate::commit::{Cause, Changes, Commit};
 use crate::{offer, order, quarantine};
 
 fn directory() -> PathBuf {
@@ -169,5 +169,17 @@ fn a_moment_finer_than_a_millisecond_is_kept() {
         let bytes = encode(&commit);
         assert!(std::str::from_utf8(&bytes).unwrap().contains(moment));
         assert_eq!(decode(&bytes).as_ref(), Ok(&commit));
+    }
+}
+
+#[test]
+fn a_body_that_escapes_badly_still_fits_into_a_journal() {
+    for body in ["\u{1}".repeat(256 * 1024), "\"".repeat(256 * 1024 + 1)] {
+        let mut commit = case("webhook_body_as_received");
+        commit.cause =
+            Cause::Webhook { source: "psp".to_owned(), event_id: "evt_1".to_owned(), body: body.into() };
+        let bytes = encode(&commit);
+        assert!(bytes.len() < 512 * 1024, "{}", bytes.len());
+        assert_eq!(decode(&bytes), Ok(commit));
     }
 }

@@ -147,8 +147,8 @@ async fn one_correlation_id_is_one_checkout_even_after_the_offer_has_ended() {
     assert_eq!(code(&checkout(&server, &other).await.expect(409)), "CORRELATION_ID_REUSED");
     let TrackingNumber(order) = first.json()["trackingNumber"].as_str().unwrap().parse().unwrap();
     let history = server.app.ledger.history::<Order>(&demo(), order).await.unwrap();
-    assert_eq!(history.steps.len(), 1);
-    assert_eq!(history.state().unwrap().status(), Status::Processing);
+    assert_eq!(history.commits.len(), 1);
+    assert_eq!(history.state.unwrap().status(), Status::Processing);
     server.stop().await;
 }
 
