@@ -1,6 +1,6 @@
 //! The configuration: flags over environment over one TOML file over defaults, checked once, here.
 //!
-//! What must stay true: every name stands in [`SETTINGS`] once, and in the table of the reference page; the demo's
+//! What must stay true: every name stands in `SETTINGS` once, and in the table of the reference page; the demo's
 //! credentials never listen on anything but a loopback address.
 
 use std::collections::BTreeMap;
@@ -206,6 +206,15 @@ impl Config {
         })
     }
 
+    /// Whether the sandbox has what it needs: the demo tenant, the only key that is known here, and a source.
+    fn can_run_the_sandbox(&self) -> bool {
+        self.tenants.iter().any(|tenant| {
+            tenant.id.as_str() == DEMO_TENANT
+                && tenant.api_key_hashes.contains(&hash_of(DEMO_KEY))
+                && tenant.webhooks.contains_key(SANDBOX_SOURCE)
+        })
+    }
+
     /// The demo's webhook secret, as its sender is given it.
     pub fn demo_webhook_secret() -> Secret {
         Secret(format!("whsec_{}", BASE64.encode(DEMO_WEBHOOK_SECRET_TEXT)))
@@ -390,6 +399,16 @@ impl Raw {
             ))
             .hint("configure tenants with keys of their own, or listen on 127.0.0.1"));
         }
+        if config.sandbox.enabled && !config.can_run_the_sandbox() {
+            return Err(ConfigError::new(
+                "sandbox.enabled: the sandbox PSP pays the orders of the demo tenant only, and there is none",
+            )
+            .hint(format!(
+                "leave out the tenants to run the demo; or have a tenant `{DEMO_TENANT}` with the key `{DEMO_KEY}` \
+                 and a webhook source `{SANDBOX_SOURCE}`; or take sandbox.enabled out and let a payment worker of \
+                 your own answer the feed"
+            )));
+        }
         Ok(config)
     }
 }
@@ -539,6 +558,19 @@ mod tests {
         refused(&(listen.to_owned() + &tenant(&source)), "reachable by others");
         let config = load(&(listen.to_owned() + &tenant("")), &[], &[]).unwrap();
         assert!(!config.has_demo_credentials() && !config.sandbox.enabled);
+    }
+
+    #[test]
+    fn the_sandbox_is_for_the_demo_tenant_only_and_says_so() {
+        let sandbox = "\n[sandbox]\nenabled = true\n";
+        refused(&(tenant("") + sandbox), "sandbox.enabled");
+        let source =
+            "[tenants.webhooks.sandbox]\nscheme = \"standard_webhooks\"\nsecrets = [\"whsec_c2VjcmV0\"]";
+        refused(&(tenant(source).replace("acme", DEMO_TENANT) + sandbox), "sandbox.enabled");
+        let demo_key = data_encoding::HEXLOWER.encode(&hash_of(DEMO_KEY));
+        let demo = tenant(source).replace("acme", DEMO_TENANT).replace(KEY_HASH, &demo_key);
+        assert!(load(&(demo + sandbox), &[], &[]).unwrap().sandbox.enabled);
+        assert!(!load("[sandbox]\nenabled = false", &[], &[]).unwrap().sandbox.enabled);
     }
 
     #[test]

@@ -30,6 +30,27 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     Ok(startup::serve(app, listener).await?)
 }
 
+/// The README's tour in short, as it stands there: a challenge, a capture, a partial refund.
+const TOUR: &str = r#"
+DAYBOOK=http://127.0.0.1:8080
+AUTH='Authorization: Bearer demo-key'
+curl -si $DAYBOOK/v1/checkouts -H "$AUTH" -H 'Content-Type: application/json' -H 'Idempotency-Key: A-1001' \
+  -d '{"amount": {"value": 1999, "currency": "EUR"}, "merchant_reference": "A-1001",
+       "payment_method": {"type": "card", "token": "tok_3ds"}}'
+echo
+ORDER=$DAYBOOK/v1/orders/bd6fdb1c-5e78-55f9-aee6-ed210905f6db
+until curl -s "$ORDER/status?wait=1s" -H "$AUTH" | grep -v processing; do :; done
+CHALLENGE=$(curl -s "$ORDER/status" -H "$AUTH" | sed -n 's/.*"url":"\([^"]*\)".*/\1/p')
+curl -s -o /dev/null "${CHALLENGE%%\?*}" -d "${CHALLENGE#*\?}" -d answer=pass
+until curl -s "$ORDER/status?wait=1s" -H "$AUTH" | grep -E '"(captured|partially_refunded)"'; do :; done
+curl -s "$ORDER/refunds" -H "$AUTH" -H 'Content-Type: application/json' -H 'Idempotency-Key: R-1' \
+  -d '{"amount": {"value": 500, "currency": "EUR"}, "reason": "one item came back"}'
+echo
+until curl -s "$ORDER/status?wait=1s" -H "$AUTH" | grep partially_refunded; do :; done
+curl -s "$ORDER/balance" -H "$AUTH"
+echo
+"#;
+
 /// What somebody needs who sees Daybook for the first time.
 fn welcome(app: &App) -> String {
     let url = &app.public_url;
@@ -40,12 +61,19 @@ fn welcome(app: &App) -> String {
          \x20 Azotte     x-tn: {DEMO_TENANT} and x-api-key: {DEMO_KEY}\n\
          \x20 Webhooks   POST {url}/webhooks/{DEMO_TENANT}/{SANDBOX_SOURCE}, Standard Webhooks, secret {secret}\n\
          \x20 Reading    {url}/docs\n\n\
-         Try it:\n\n\
-         \x20 curl -s {url}/v1/checkouts -H 'Authorization: Bearer {DEMO_KEY}' \\\n\
-         \x20   -H 'Content-Type: application/json' -H 'Idempotency-Key: first' \\\n\
-         \x20   -d '{{\"amount\": {{\"value\": 1999, \"currency\": \"EUR\"}}, \"merchant_reference\": \"A-1001\", \
-         \"payment_method\": {{\"type\": \"card\", \"token\": \"tok_success\"}}}}'\n\n",
+         {tour}",
         secret = secret.reveal(),
+        tour = if app.config.sandbox.enabled { tour(app) } else { String::new() },
+    )
+}
+
+fn tour(app: &App) -> String {
+    let here = format!("http://{}", app.address);
+    let lines = TOUR.trim().replace("http://127.0.0.1:8080", &here);
+    let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+    format!(
+        "To try it, paste this into another terminal: a checkout with a card that asks for a 3-D Secure challenge,\n\
+         which is passed; then 5.00 of the 19.99 EUR are refunded.\n\n{lines}\n"
     )
 }
 
@@ -83,5 +111,22 @@ async fn signal() {
     tokio::select! {
         () = interrupt => {}
         () = terminate => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tour_that_is_printed_is_the_readmes() {
+        let readme = include_str!("../../../README.md");
+        let mut rest = readme;
+        for line in TOUR.trim().lines() {
+            let found = rest.find(&format!("\n{line}\n"));
+            let end = found.map(|start| start + line.len() + 1);
+            assert!(end.is_some(), "this does not stand in the README, or not in this order: {line}");
+            rest = &rest[end.unwrap_or_default()..];
+        }
     }
 }

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use serde::Deserialize;
 
+use self::html::Alert;
 use self::stage::{Outcome, Stage, outcome, stage};
 use super::cards::{self, CardRefused};
 use super::doors::{DoorError, Doors, Order, Trail, Webhook};
@@ -108,8 +109,7 @@ async fn show_payment(
     let visit = admit(&doors, &id, link.token).await?;
     Ok(match stage(&visit.order, &visit.trail) {
         Stage::Form { attempt, failed } => {
-            let alert = failed.map(|reason| format!("The payment failed: {reason}. You can try again."));
-            visit.form(StatusCode::OK, attempt, alert.as_deref())
+            visit.form(StatusCode::OK, attempt, failed.as_deref().map(Alert::Failed))
         }
         Stage::Challenge { attempt } => see_other(&visit.challenge_link(attempt)),
         Stage::Waiting { .. } => visit.show(html::waiting(&visit.order, &visit.trail)),
@@ -139,7 +139,11 @@ async fn pay_or_cancel(
                         CardRefused::Invalid => "This is not a card number. Is there a typing error?",
                         CardRefused::NotATestCard => "Only the test cards below work here.",
                     };
-                    return Ok(visit.form(StatusCode::UNPROCESSABLE_ENTITY, attempt, Some(alert)));
+                    return Ok(visit.form(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        attempt,
+                        Some(Alert::Input(alert)),
+                    ));
                 }
             };
             report(&doors, &visit, Note::Pay { attempt, token }).await?;
@@ -328,13 +332,13 @@ impl Visit {
         self.show(html::outcome(&self.order, &self.trail, title, text, &links))
     }
 
-    fn form(&self, status: StatusCode, attempt: u32, alert: Option<&str>) -> Response {
+    fn form(&self, status: StatusCode, attempt: u32, alert: Option<Alert<'_>>) -> Response {
         let html = html::card_form(&self.order, &self.trail, &self.token, attempt, alert);
-        page(status, &links::form_action(&self.order), html)
+        page(status, links::form_action(&self.order), html)
     }
 
     fn show(&self, html: String) -> Response {
-        page(StatusCode::OK, &links::form_action(&self.order), html)
+        page(StatusCode::OK, links::form_action(&self.order), html)
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Step {
 pub(super) const LATE: &str = "tok_late_webhook";
 /// The token whose webhooks come several times.
 pub(super) const DUPLICATE: &str = "tok_duplicate_webhooks";
+/// Why a payment with a bad card failed.
+pub(super) const CARD_DECLINED: &str = "card_declined";
 /// Why a challenge that was not passed failed the payment.
 pub(super) const CHALLENGE_FAILED: &str = "challenge_failed";
 
@@ -60,7 +62,7 @@ pub(super) fn scenario(token: &str, capture: CaptureMode) -> Vec<Step> {
     let steps = match token {
         "tok_success" => vec![AUTHORIZED, CAPTURED],
         "tok_3ds" | "tok_3ds_failed" => vec![ACTION_REQUIRED],
-        "tok_declined" => vec![failed("card_declined")],
+        "tok_declined" => vec![failed(CARD_DECLINED)],
         "tok_delayed" => vec![AUTHORIZED, Step { delayed: true, ..CAPTURED }],
         DUPLICATE => {
             vec![thrice(AUTHORIZED), thrice(CAPTURED), step(Report::Captured, "captured_again")]

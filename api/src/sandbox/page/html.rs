@@ -6,29 +6,34 @@ use sha2::{Digest, Sha256};
 
 use super::super::cards::TEST_CARDS;
 use super::super::doors::{Order, Trail};
+use super::super::scenario;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--bg:#f4f5f7;--card:#fff;--ink:#1a1f29;--soft:#5a6472;--line:#d5dae1;--go:#1d5fd1;--bad:#b3261e}\
-@media(prefers-color-scheme:dark){:root{--bg:#14171c;--card:#1e232b;--ink:#eceff4;--soft:#a3adba;--line:#3a424e;--go:#5b94f5;--bad:#ff8a80}}\
+:root{color-scheme:light dark;--bg:#f4f5f7;--card:#fff;--ink:#1a1f29;--soft:#5a6472;--line:#d5dae1;--edge:#7b8696;--go:#1d5fd1;--bad:#b3261e}\
+@media(prefers-color-scheme:dark){:root{--bg:#14171c;--card:#1e232b;--ink:#eceff4;--soft:#a3adba;--line:#3a424e;--edge:#7d8999;--go:#5b94f5;--bad:#ff8a80}}\
 *{box-sizing:border-box}\
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 main{max-width:34rem;margin:2rem auto;padding:1.5rem;background:var(--card);border:1px solid var(--line);border-radius:12px}\
 h1{font-size:1.4rem;margin:.2rem 0 1rem}\
 .tag{color:var(--soft);font-size:.85rem;margin:0}\
-dl{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;margin:0 0 1.2rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
+dl{display:grid;grid-template-columns:auto 1fr;align-items:baseline;gap:.2rem 1rem;margin:0 0 1.2rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
 .amount{font-size:1.3rem;font-weight:600}\
 label{display:block;margin:.8rem 0 .2rem}\
-input{width:100%;padding:.6rem;font:inherit;color:inherit;background:transparent;border:1px solid var(--line);border-radius:8px}\
+input{width:100%;padding:.6rem;font:inherit;color:inherit;background:transparent;border:1px solid var(--edge);border-radius:8px}\
+::placeholder{color:var(--soft);opacity:1}\
+[aria-invalid]{border-color:var(--bad)}\
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:0 1rem}\
-.buttons{display:flex;gap:.8rem;margin-top:1.2rem;flex-wrap:wrap}\
-button,.button{padding:.7rem 1.4rem;font:inherit;font-weight:600;border-radius:8px;border:1px solid var(--line);background:transparent;color:inherit;cursor:pointer;text-decoration:none}\
+.buttons{display:flex;gap:.8rem;margin-top:1.2rem;flex-wrap:wrap}.buttons:empty{display:none}\
+button,.button{padding:.7rem 1.4rem;font:inherit;font-weight:600;border-radius:8px;border:1px solid var(--edge);background:transparent;color:inherit;cursor:pointer;text-decoration:none}\
 button.go,.button.go{background:var(--go);border-color:var(--go);color:#fff}\
 @media(prefers-color-scheme:dark){button.go,.button.go{color:#0b1220}}\
 :focus-visible{outline:3px solid var(--go);outline-offset:2px}\
 .alert{border-left:4px solid var(--bad);padding:.5rem .8rem;margin:0 0 1rem}\
-table{width:100%;border-collapse:collapse;font-size:.9rem}th,td{text-align:left;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
-td:first-child{white-space:nowrap;font-variant-numeric:tabular-nums}\
-details{margin-top:1.5rem}summary{cursor:pointer}";
+details{margin-top:1.5rem}summary{cursor:pointer}\
+.cards{gap:0;font-size:.9rem;margin:0}.cards dt{color:inherit;white-space:nowrap;font-variant-numeric:tabular-nums;padding-right:1rem}\
+.cards>*{padding:.35rem 0;border-top:1px solid var(--line);height:100%}\
+@media(max-width:26rem){main{margin:0;border-width:0 0 1px;border-radius:0;padding:1rem}button,.button{flex:1 1 auto;text-align:center}\
+.cards{display:block}.cards dt{font-weight:600;padding-bottom:0}.cards dd{border:0;padding-top:0}}";
 
 /// `text` with everything that means something in HTML made harmless, in content and in quoted attributes.
 pub(super) fn esc(text: &str) -> String {
@@ -94,30 +99,62 @@ pub(super) fn summary(order: &Order, trail: &Trail) -> String {
     )
 }
 
-/// The page with the card form. `alert` says what went wrong before.
+/// What went wrong before the card form is shown again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Alert<'a> {
+    /// With what was typed.
+    Input(&'a str),
+    /// With the payment, for the PSP's reason.
+    Failed(&'a str),
+}
+
+impl Alert<'_> {
+    fn text(self) -> String {
+        match self {
+            Alert::Input(text) => text.to_owned(),
+            Alert::Failed(reason) => {
+                let what = match reason {
+                    scenario::CARD_DECLINED => "The card was declined",
+                    scenario::CHALLENGE_FAILED => "Your bank did not confirm the payment",
+                    _ => "The payment failed",
+                };
+                format!("{what} ({reason}). You can try again, with this card or another.")
+            }
+        }
+    }
+}
+
+/// The page with the card form.
 pub(super) fn card_form(
     order: &Order,
     trail: &Trail,
     token: &str,
     attempt: u32,
-    alert: Option<&str>,
+    alert: Option<Alert<'_>>,
 ) -> String {
-    let alert = alert.map(|text| format!("<p class=\"alert\" role=\"alert\">{}</p>", esc(text)));
+    // Whoever cannot see the page hears the alert as the description of the field that is focused.
+    let state = match alert {
+        None => "",
+        Some(Alert::Failed(_)) => " autofocus aria-describedby=\"alert\"",
+        Some(Alert::Input(_)) => " autofocus aria-describedby=\"alert\" aria-invalid=\"true\"",
+    };
+    let alert = alert
+        .map(|alert| format!("<p class=\"alert\" id=\"alert\" role=\"alert\">{}</p>", esc(&alert.text())));
     let method = order.attempt(attempt).and_then(|attempt| attempt.payment_method.as_ref());
     let stands_in = method.filter(|method| method.kind != "card").map(|method| {
         format!("<p>This page stands in for <b>{}</b>. Use a test card.</p>", esc(&method.kind))
     });
     let rows: String = TEST_CARDS
         .iter()
-        .map(|card| format!("<tr><td>{}</td><td>{}</td></tr>", esc(&spaced(card.number)), esc(card.does)))
+        .map(|card| format!("<dt>{}</dt><dd>{}</dd>", esc(&spaced(card.number)), esc(card.does)))
         .collect();
     let body = format!(
-        "{summary}{alert}{stands_in}<form method=\"post\" action=\"/sandbox/pay/{id}\" autocomplete=\"off\">\
+        "{summary}{alert}{stands_in}<form method=\"post\" action=\"/sandbox/pay/{id}?token={token}\" autocomplete=\"off\">\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\
          <input type=\"hidden\" name=\"attempt\" value=\"{attempt}\">\
          <label for=\"number\">Card number</label>\
          <input id=\"number\" name=\"number\" inputmode=\"numeric\" autocomplete=\"off\" required maxlength=\"30\" \
-         placeholder=\"4242 4242 4242 4242\">\
+         placeholder=\"4242 4242 4242 4242\"{state}>\
          <div class=\"pair\"><div><label for=\"expiry\">Expiry (MM/YY)</label>\
          <input id=\"expiry\" name=\"expiry\" autocomplete=\"off\" required maxlength=\"7\" value=\"12/39\"></div>\
          <div><label for=\"cvc\">CVC</label>\
@@ -128,8 +165,7 @@ pub(super) fn card_form(
          <div class=\"buttons\"><button class=\"go\" name=\"action\" value=\"pay\">Pay {amount}</button>\
          <button name=\"action\" value=\"cancel\" formnovalidate>Cancel</button></div></form>\
          <details open><summary>Test cards</summary><p>Only these numbers work; never type a real one. Any expiry, \
-         CVC and name will do.</p><table><thead><tr><th scope=\"col\">Number</th>\
-         <th scope=\"col\">What happens</th></tr></thead><tbody>{rows}</tbody></table></details>",
+         CVC and name will do.</p><dl class=\"cards\">{rows}</dl></details>",
         summary = summary(order, trail),
         alert = alert.unwrap_or_default(),
         stands_in = stands_in.unwrap_or_default(),
@@ -182,7 +218,7 @@ pub(super) fn outcome(
 /// The page of a buyer whose outcome is not known yet; it loads itself again.
 pub(super) fn waiting(order: &Order, trail: &Trail) -> String {
     let body = format!(
-        "{}<p role=\"status\">Waiting for the outcome of your payment. This page loads itself again. \
+        "{}<p role=\"status\">Waiting for the outcome of your payment. This page refreshes by itself. \
          <span class=\"tag\">Status: {}</span></p>",
         summary(order, trail),
         esc(&order.status)
@@ -227,7 +263,8 @@ mod tests {
         let order = order(evil, 1999);
         let trail = trail(Some(2));
         for html in [
-            card_form(&order, &trail, evil, 1, Some(evil)),
+            card_form(&order, &trail, evil, 1, Some(Alert::Input(evil))),
+            card_form(&order, &trail, evil, 1, Some(Alert::Failed(evil))),
             challenge(&order, &trail, evil, evil),
             outcome(&order, &trail, evil, evil, &[(evil, evil.to_owned())]),
             waiting(&order, &trail),

@@ -12,21 +12,20 @@ pub(super) fn with_result(return_url: &str, order: &Order) -> Option<String> {
     Some(url.into())
 }
 
-/// What `form-action` of the content security policy has to allow, since it holds for redirects as well: this
-/// site and the shop's.
-pub(super) fn form_action(order: &Order) -> String {
+/// What `form-action` of the content security policy has to allow: this site, and the web where the shop wants its
+/// buyers back. It holds for every redirect that follows, and where the shop redirects to, nobody here knows.
+pub(super) fn form_action(order: &Order) -> &'static str {
     let urls = order.return_urls.clone().unwrap_or_default();
-    let mut sources = vec!["'self'".to_owned()];
-    for url in [urls.success, urls.failure, urls.cancel].into_iter().flatten() {
-        let Some(url) = web_url(&url) else { continue };
-        // The policy's grammar has no IPv6 addresses; the scheme alone is the next best.
-        let is_ipv6 = url.host_str().is_some_and(|host| host.starts_with('['));
-        let source = if is_ipv6 { format!("{}:", url.scheme()) } else { url.origin().ascii_serialization() };
-        if !sources.contains(&source) {
-            sources.push(source);
-        }
+    let urls = [urls.success, urls.failure, urls.cancel].into_iter().flatten();
+    let schemes: Vec<String> =
+        urls.filter_map(|url| web_url(&url)).map(|url| url.scheme().to_owned()).collect();
+    if schemes.is_empty() {
+        "'self'"
+    } else if schemes.iter().all(|scheme| scheme == "https") {
+        "'self' https:"
+    } else {
+        "'self' http: https:"
     }
-    sources.join(" ")
 }
 
 fn web_url(text: &str) -> Option<Url> {
@@ -69,10 +68,17 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_allows_this_site_and_the_shops_origins() {
-        let urls = json!({"success": "https://shop.example/a?b;c", "failure": "https://shop.example/d",
-            "cancel": "http://[::1]:3000/e"});
-        assert_eq!(form_action(&order(urls)), "'self' https://shop.example http:");
-        assert_eq!(form_action(&order(json!(null))), "'self'");
+    fn the_policy_lets_a_shop_redirect_its_buyers_onward() {
+        for (urls, expect) in [
+            (json!(null), "'self'"),
+            (json!({"success": "ftp://shop.example/a"}), "'self'"),
+            (json!({"success": "https://shop.example/a", "failure": "https://[::1]/d"}), "'self' https:"),
+            (
+                json!({"success": "https://shop.example/a", "cancel": "http://shop.example/"}),
+                "'self' http: https:",
+            ),
+        ] {
+            assert_eq!(form_action(&order(urls)), expect);
+        }
     }
 }
