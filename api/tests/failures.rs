@@ -1,5 +1,7 @@
 //! What callers and operators see when something is broken: the journal, a commit, a request, a reader.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
 mod support;
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
