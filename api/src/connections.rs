@@ -6,17 +6,24 @@
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
 use crate::startup::Shutdown;
+
+/// How long a connection without a request may take to end once the shutdown has begun.
+const PATIENCE_WHEN_IDLE: Duration = Duration::from_secs(3);
 
 /// What connections may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,17 +108,37 @@ async fn serve_one(stream: TcpStream, router: Router, limits: ConnectionLimits, 
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
+    // Between the head of a request and the head of its answer.
+    let busy = Arc::new(AtomicBool::new(false));
+    let service = {
+        let busy = Arc::clone(&busy);
+        service_fn(move |request: Request<Incoming>| {
+            let (router, busy) = (router.clone(), Arc::clone(&busy));
+            async move {
+                busy.store(true, Ordering::Relaxed);
+                let answer = router.oneshot(request).await;
+                busy.store(false, Ordering::Relaxed);
+                answer
+            }
+        })
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(limits.buffer_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            if !busy.load(Ordering::Relaxed) {
+                // A head that is half there, or a body that nobody takes, does not hold up the end.
+                let ended = tokio::time::timeout(PATIENCE_WHEN_IDLE, connection).await;
+                ended.unwrap_or(Ok(()))
+            } else {
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {
@@ -195,6 +222,8 @@ mod tests {
     async fn idle_connections_do_not_hold_up_the_end() {
         let (address, shutdown, serving) = server(16, Duration::from_secs(60)).await;
         let _silent = TcpStream::connect(address).await.unwrap();
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
         let mut idle = TcpStream::connect(address).await.unwrap();
         ask(&mut idle).await;
         shutdown.begin();
