@@ -242,6 +242,7 @@ async fn readers_who_take_nothing_keep_nobody_from_catching_up() {
     let server = Server::demo().await;
     let submits = (0..100).map(async |_| server.submit(&checkout()).await);
     futures::future::join_all(submits).await;
+    server.app.projector.reached(Position { partition: 0, sequence: 100 }).await;
     let mut stalled = Vec::new();
     for _ in 0..40 {
         stalled.push(server.stream(get("/v1/feed")).await);
