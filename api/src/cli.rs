@@ -129,10 +129,9 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match error {
             ServerError::Journal(error) => error.into(),
-            ServerError::DataDirectory { .. }
-            | ServerError::Store(_)
-            | ServerError::Projector(_)
-            | ServerError::Listener(_) => Failure::new(chain(&error)),
+            ServerError::DataDirectory { .. } | ServerError::Store(_) | ServerError::Projector(_) => {
+                Failure::new(chain(&error))
+            }
         }
     }
 }
@@ -190,9 +189,20 @@ impl Cli {
     }
 }
 
-/// Log lines go to stderr; `RUST_LOG` outweighs `level`.
+/// Libraries that write down what passes through them, keys and card numbers too, when everything is asked for.
+/// They do so only where `RUST_LOG` names them.
+const DISCREET: &str = "async_nats=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,sled=warn";
+
+/// What is logged: what `RUST_LOG` says, else `level`.
+fn filter(rust_log: Option<String>, level: &str) -> EnvFilter {
+    let wanted = rust_log.filter(|text| !text.trim().is_empty());
+    let wanted = wanted.and_then(|text| EnvFilter::try_new(format!("{DISCREET},{text}")).ok());
+    wanted.unwrap_or_else(|| EnvFilter::new(format!("{DISCREET},{level}")))
+}
+
+/// Log lines go to stderr.
 fn log(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = filter(std::env::var("RUST_LOG").ok(), level);
     let is_terminal = io::stderr().is_terminal();
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
@@ -231,5 +241,28 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn check(rust_log: Option<&str>, expect: [bool; 3]) {
+        let filter = filter(rust_log.map(str::to_owned), "info");
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::sink).finish();
+        let enabled = tracing::subscriber::with_default(subscriber, || {
+            [
+                tracing::enabled!(target: "daybook", tracing::Level::TRACE),
+                tracing::enabled!(target: "daybook", tracing::Level::INFO),
+                tracing::enabled!(target: "hyper::proto", tracing::Level::TRACE),
+            ]
+        });
+        assert_eq!(enabled, expect, "{rust_log:?}");
+    }
+
+    #[test]
+    fn libraries_write_nothing_down_unless_they_are_named() {
+        check(None, [false, true, false]);
+        check(Some(""), [false, true, false]);
+        check(Some("=nonsense="), [false, true, false]);
+        check(Some("trace"), [true, true, false]);
+        check(Some("trace,hyper=trace"), [true, true, true]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A feed catches up from the journal and then follows the projector's broadcast, so that a reader who is live costs
 //! the journal nothing. What must stay true: a feed hands out sequence after sequence without a gap or a repeat,
-//! whichever of the two it reads from, and never one that the views do not show yet.
+//! whichever of the two it reads from, and never one that the views do not show yet; and a reader who is slow, or
+//! takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use ledger::codec;
 use ledger::commit::{Changes, Recorded};
+use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId, TrackingNumber};
+use ledger::journal::Stored;
 use ledger::order::Status;
 use projections::StoreError;
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::http::query::{Query, invalid};
 use crate::http::{Caller, Code, Problem};
+use crate::orders::OrderError;
 use crate::v1::shapes::{CauseJson, StatusWord, time};
 
 /// Where it is served.
@@ -40,6 +44,14 @@ const SILENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(1);
 /// Events on their way to one reader.
 const AHEAD: usize = 64;
+/// What a feed reads of the journal at a time: so many of its tenant's commits, or bytes of them, or for so long.
+const READ_COMMITS: usize = 1000;
+const READ_BYTES: usize = 4 * 1024 * 1024;
+const READ_TIME: Duration = Duration::from_secs(1);
+/// A journal that brings nothing for so long although there is more has failed.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
+/// A reader who takes nothing for so long is gone, whatever its connection says.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
 /// The log has one partition for now; with more, a resume point will have to name each.
 const PARTITION: u16 = 0;
 
@@ -83,7 +95,8 @@ pub(crate) async fn get(
     Query(query): Query<FeedQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let seen = headers.get("last-event-id").map(|value| value.to_str().unwrap_or_default());
+    // What is no text is no position either; nothing said means nothing seen.
+    let seen = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not a text"));
     // A browser that comes back asks the same URL again, and says in the header how far it got.
     let after = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
         None => 0,
@@ -91,6 +104,14 @@ pub(crate) async fn get(
     };
     if app.shutdown.has_begun() {
         return Err(Problem::new(Code::ShuttingDown, "connect again, to another node or in a moment"));
+    }
+    if after > 0 {
+        let end = app.ledger.journal().last_sequence(PARTITION).await;
+        let end = end.map_err(|error| OrderError::from(LoadError::from(error)))?;
+        if after > end {
+            // Whoever waits here for the log to get that far would miss all that comes before.
+            return Err(invalid(format!("after: the log ends at {PARTITION}-{end}; was it another log?")));
+        }
     }
     let (events, stream) = mpsc::channel(AHEAD);
     let feed = Feed { app, tenant, events, last: after, spoke: Instant::now() };
@@ -128,6 +149,12 @@ enum End {
     Shutdown,
     /// The journal or the views cannot be read; the reader comes back and goes on where it was.
     Failed(String),
+}
+
+impl End {
+    fn failed(error: &dyn std::error::Error) -> Self {
+        End::Failed(error.to_string())
+    }
 }
 
 impl From<StoreError> for End {
@@ -196,28 +223,40 @@ impl Feed {
 
     /// Hands out what the journal holds up to `newest`, which the views show already.
     async fn catch_up(&mut self, newest: u64) -> Result<(), End> {
-        if self.last >= newest {
-            return Ok(());
-        }
-        let app = Arc::clone(&self.app);
-        let failed = |error: &dyn std::error::Error| End::Failed(error.to_string());
-        let _turn = app.catch_ups.acquire().await.map_err(|error| failed(&error))?;
-        let mut tail =
-            app.ledger.journal().tail(PARTITION, self.last).await.map_err(|error| failed(&error))?;
         while self.last < newest {
-            let stored = match tail.next().await {
-                Some(stored) => stored.map_err(|error| failed(&error))?,
-                None => return Err(End::Failed("the journal's tail ended".to_owned())),
-            };
-            if stored.subject.tenant == self.tenant {
-                let commit = codec::decode(&stored.bytes).map_err(|error| failed(&error))?;
-                self.hand_out(&Recorded { position: stored.position, commit }).await?;
-            } else {
-                self.last = stored.position.sequence;
-                self.break_silence().await?;
+            let (ours, end) = self.read_on(newest).await?;
+            for Stored { position, bytes, .. } in ours {
+                let commit = codec::decode(&bytes).map_err(|error| End::failed(&error))?;
+                self.hand_out(&Recorded { position, commit }).await?;
             }
+            self.last = end;
+            self.break_silence().await?;
         }
         Ok(())
+    }
+
+    /// The tenant's next commits in the journal, and up to which sequence these are all. Reading is done in turns,
+    /// and a turn never waits for a reader.
+    async fn read_on(&self, newest: u64) -> Result<(Vec<Stored>, u64), End> {
+        let _turn = self.app.catch_ups.acquire().await.map_err(|error| End::failed(&error))?;
+        let journal = self.app.ledger.journal();
+        let started = Instant::now();
+        let mut tail = journal.tail(PARTITION, self.last).await.map_err(|error| End::failed(&error))?;
+        let (mut ours, mut bytes, mut end) = (Vec::new(), 0, self.last);
+        while end < newest && ours.len() < READ_COMMITS && bytes < READ_BYTES && started.elapsed() < READ_TIME
+        {
+            let stored = match tokio::time::timeout(JOURNAL_PATIENCE, tail.next()).await {
+                Ok(Some(stored)) => stored.map_err(|error| End::failed(&error))?,
+                Ok(None) => return Err(End::Failed("the journal's tail ended".to_owned())),
+                Err(_) => return Err(End::Failed("the journal's tail has fallen silent".to_owned())),
+            };
+            end = stored.position.sequence;
+            if stored.subject.tenant == self.tenant {
+                bytes += stored.bytes.len();
+                ours.push(stored);
+            }
+        }
+        Ok((ours, end))
     }
 
     /// Passes one commit on if it is about an order of the tenant's.
@@ -243,8 +282,7 @@ impl Feed {
         {
             return Ok(view.order.status());
         }
-        let history = views.history(&self.tenant, commit.record)?;
-        let entry = history.iter().find(|entry| entry.position == *position);
+        let entry = views.history_entry(&self.tenant, commit.record, *position)?;
         entry
             .map(|entry| entry.status)
             .ok_or_else(|| End::Failed(format!("the views do not show the commit at {position}")))
@@ -261,7 +299,8 @@ impl Feed {
     async fn say(&mut self, name: &str, position: Position, data: &impl Serialize) -> Result<(), End> {
         let event = Event::default().id(position.to_string()).event(name);
         let event = event.json_data(data).map_err(|error| End::Failed(error.to_string()))?;
-        self.events.send(Ok(event)).await.map_err(|_| End::Gone)?;
+        let sent = tokio::time::timeout(READER_PATIENCE, self.events.send(Ok(event))).await;
+        let Ok(Ok(())) = sent else { return Err(End::Gone) };
         self.spoke = Instant::now();
         Ok(())
     }

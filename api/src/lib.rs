@@ -11,6 +11,7 @@ pub mod app;
 pub mod cards;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod feed;
 pub mod health;
 pub mod http;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::serve::ListenerExt;
 use ledger::execute::{Ledger, RetryPolicy};
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
@@ -22,6 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{Accepted, App};
 use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig};
+use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -34,6 +34,7 @@ const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 /// Feeds that may read the journal at the same time.
 const CATCH_UPS: usize = 32;
 const UPKEEP: Duration = Duration::from_secs(5);
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Tells everybody who waits that the server is going down. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,9 +85,6 @@ pub enum ServerError {
     /// The projector refuses to follow the log.
     #[error(transparent)]
     Projector(#[from] projections::StartError),
-    /// The listener failed.
-    #[error("the listener failed: {0}")]
-    Listener(#[source] io::Error),
 }
 
 /// Where the embedded journal is.
@@ -102,7 +100,7 @@ pub fn views_path(config: &Config) -> PathBuf {
 /// Opens the journal to write it: the JetStream one where it is configured, else the embedded one.
 pub async fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
     match &config.nats {
-        Some(nats) => connect(nats).await,
+        Some(nats) => Ok(Arc::new(JetStreamJournal::connect(jetstream(nats)).await?)),
         None => {
             let journal = EmbeddedJournal::open(journal_path(config), EmbeddedOptions::default()).await?;
             Ok(Arc::new(journal))
@@ -110,27 +108,26 @@ pub async fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, OpenError
     }
 }
 
-/// Opens the journal to read it, also beside a running server.
+/// Opens the journal to read it, also beside a running server. One that is not there is refused, not created.
 pub async fn open_journal_read_only(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
     match &config.nats {
-        Some(nats) => connect(nats).await,
+        Some(nats) => Ok(Arc::new(JetStreamJournal::connect_existing(jetstream(nats)).await?)),
         None => Ok(Arc::new(EmbeddedJournal::open_read_only(journal_path(config)).await?)),
     }
 }
 
-async fn connect(nats: &NatsConfig) -> Result<Arc<dyn Journal>, OpenError> {
+fn jetstream(nats: &NatsConfig) -> JetStreamConfig {
     let credentials = match &nats.credentials_file {
         Some(path) => Credentials::File(path.clone()),
         None => Credentials::None,
     };
-    let journal = JetStreamJournal::connect(JetStreamConfig {
+    JetStreamConfig {
         credentials,
         prefix: nats.prefix.clone(),
         replicas: nats.replicas,
         compression: nats.compression,
         ..JetStreamConfig::new(nats.url.reveal())
-    });
-    Ok(Arc::new(journal.await?))
+    }
 }
 
 /// Opens the journal, patiently where it cannot be reached: servers start in any order.
@@ -151,10 +148,19 @@ async fn open_journal_patiently(config: &Config) -> Result<Arc<dyn Journal>, Ope
 
 /// Opens the journal and the views and starts the projector. `address` is where the server listens.
 pub async fn open(config: Config, address: SocketAddr) -> Result<Arc<App>, ServerError> {
-    metrics::install();
     let path = config.data_dir.clone();
     std::fs::create_dir_all(&path).map_err(|source| ServerError::DataDirectory { path, source })?;
     let journal = open_journal_patiently(&config).await?;
+    open_on(journal, config, address).await
+}
+
+/// The same on a journal that is open already.
+pub async fn open_on(
+    journal: Arc<dyn Journal>,
+    config: Config,
+    address: SocketAddr,
+) -> Result<Arc<App>, ServerError> {
+    metrics::install();
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
@@ -208,7 +214,7 @@ pub fn router(app: Arc<App>) -> Router {
     }
     router
         .merge(doors.layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
-        .merge(sandbox_routes(&app))
+        .merge(sandbox_routes(&app).layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
         .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
@@ -222,15 +228,38 @@ pub fn router(app: Arc<App>) -> Router {
 /// by itself when the shutdown begins.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
-        tokio::spawn(upkeep(Arc::clone(app))),
-        tokio::spawn(timers::run_expiry(Arc::clone(app))),
-        tokio::spawn(webhooks::run_release(Arc::clone(app))),
+        keep_running("upkeep", app, upkeep),
+        keep_running("expiry", app, timers::run_expiry),
+        keep_running("release", app, webhooks::run_release),
     ];
     if let Some(settings) = sandbox_settings(app) {
-        let shutdown = app.shutdown.clone();
-        tasks.push(tokio::spawn(sandbox::run(settings, async move { shutdown.begun().await })));
+        tasks.push(keep_running("sandbox", app, move |app| {
+            sandbox::run(settings.clone(), async move { app.shutdown.begun().await })
+        }));
     }
     tasks
+}
+
+/// Runs a task until it ends by itself. One that panics is started again: without it orders would never expire, or
+/// webhooks never be released, and nobody would notice.
+fn keep_running<F>(
+    name: &'static str,
+    app: &Arc<App>,
+    task: impl Fn(Arc<App>) -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        while let Err(error) = tokio::spawn(task(Arc::clone(&app))).await {
+            if app.shutdown.has_begun() {
+                return;
+            }
+            tracing::error!(task = name, %error, "INTERNAL: a task of the server panicked; it is started again");
+            tokio::time::sleep(PAUSE_AFTER_PANIC).await;
+        }
+    })
 }
 
 async fn upkeep(app: Arc<App>) {
@@ -247,30 +276,21 @@ async fn upkeep(app: Arc<App>) {
 /// feeds end, the views are made durable.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerError> {
     let tasks = spawn_tasks(&app);
-    // Small answers should not wait for company on the wire.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection without TCP_NODELAY");
-        }
-    });
-    let begun = {
-        let shutdown = app.shutdown.clone();
-        async move { shutdown.begun().await }
-    };
-    let serving = axum::serve(listener, router(Arc::clone(&app))).with_graceful_shutdown(begun);
+    let serving = connections::serve(
+        listener,
+        router(Arc::clone(&app)),
+        ConnectionLimits::default(),
+        app.shutdown.clone(),
+    );
     let too_late = async {
         app.shutdown.begun().await;
         tokio::time::sleep(app.config.limits.request_timeout + PATIENCE_AT_END).await;
     };
     tokio::select! {
-        served = serving => served.map_err(ServerError::Listener)?,
+        () = serving => {}
         () = too_late => tracing::warn!("some connections did not end in time and are cut"),
     }
-    for task in tasks {
-        if task.await.is_err_and(|error| error.is_panic()) {
-            tracing::error!("INTERNAL: a task of the server panicked");
-        }
-    }
+    futures::future::join_all(tasks).await;
     app.projector.shutdown().await?;
     tracing::info!("stopped");
     Ok(())

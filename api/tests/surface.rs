@@ -60,6 +60,30 @@ async fn each_bad_input_has_its_own_problem_and_changes_nothing() {
             "card_number_refused",
             "/payment_method/type",
         ),
+        (
+            with("/metadata", json!({"note": "paid by 5555 5555 5555 4444"})),
+            422,
+            "card_number_refused",
+            "/metadata/note",
+        ),
+        (
+            with("/metadata", json!({"5555555555554444": ""})),
+            422,
+            "card_number_refused",
+            "/metadata/5555555555554444",
+        ),
+        (
+            with("/customer", json!({"name": "5555555555554444"})),
+            422,
+            "card_number_refused",
+            "/customer/name",
+        ),
+        (
+            with("/items", json!([{"identifier": "a", "name": "5555555555554444"}])),
+            422,
+            "card_number_refused",
+            "/items/0/name",
+        ),
         (with("/payment_method/type", json!("Card")), 422, "invalid_field", "/payment_method/type"),
         (with("/customer", json!({"name": long})), 422, "invalid_field", "/customer/name"),
         (

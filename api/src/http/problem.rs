@@ -61,6 +61,7 @@ codes! {
     CancellationPending "cancellation_pending" CONFLICT "The order is being canceled"
     CapturePending "capture_pending" CONFLICT "A capture is pending"
     AttemptRefused "attempt_refused" CONFLICT "The order takes no new payment attempt"
+    IdTaken "id_taken" CONFLICT "The id is taken"
     TooManyEntries "too_many_entries" CONFLICT "The order holds as many entries as it can"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
@@ -163,11 +164,13 @@ impl From<&Rejection> for Problem {
             Rejection::CurrencyMismatch { .. } => {
                 return Problem::at(Code::CurrencyMismatch, "/amount/currency", rejection.to_string());
             }
-            Rejection::AlreadyExists | Rejection::IdTaken => {
+            Rejection::AlreadyExists => {
                 // Ids are made from keys or at random, and a key is looked up before it decides anything.
                 tracing::error!(%rejection, "INTERNAL: an id is taken that nobody can have asked for");
                 return Problem::internal();
             }
+            // A sender of webhooks can name an id before the shop has asked for it; another key makes another id.
+            Rejection::IdTaken => Code::IdTaken,
             Rejection::CaptureIsAutomatic => Code::CaptureIsAutomatic,
             Rejection::NothingToCapture { .. } => Code::NothingToCapture,
             Rejection::ExceedsCapturable { .. } => Code::ExceedsCapturable,

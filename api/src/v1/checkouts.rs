@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::amount::{Amount, AmountBody};
-use super::fields::{maybe_text, maybe_url, moment, no_card_number, text};
+use super::fields::{maybe_prose, maybe_text, maybe_url, moment, no_card_number, text};
 use super::items::{self, ItemBody};
 use super::shapes::{CaptureWord, StatusWord, capture_word, time};
 use crate::app::App;
@@ -218,6 +218,8 @@ impl CheckoutBody {
         }
         for (key, value) in &self.metadata {
             let at = format!("/metadata/{}", key.replace('~', "~0").replace('/', "~1"));
+            no_card_number(&at, key)?;
+            no_card_number(&at, value)?;
             text(&at, key, 1, 64)?;
             text(&at, value, 0, 512)?;
         }
@@ -270,8 +272,8 @@ impl PaymentMethodBody {
 impl CustomerBody {
     fn check(&self) -> Result<Customer, Problem> {
         Ok(Customer {
-            name: maybe_text("/customer/name", self.name.as_ref(), 0, 256)?,
-            email: maybe_text("/customer/email", self.email.as_ref(), 0, 256)?,
+            name: maybe_prose("/customer/name", self.name.as_ref(), 0, 256)?,
+            email: maybe_prose("/customer/email", self.email.as_ref(), 0, 256)?,
             phone: maybe_text("/customer/phone", self.phone.as_ref(), 0, 256)?,
             ip: maybe_text("/customer/ip", self.ip.as_ref(), 0, 256)?,
         })

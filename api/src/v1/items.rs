@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::amount::{Amount, AmountBody};
-use super::fields::{maybe_text, text};
+use super::fields::{maybe_prose, maybe_text, text};
 use crate::http::body::Object;
 use crate::http::{Code, Problem};
 
@@ -53,7 +53,7 @@ impl ItemBody {
         let parent = self.parent_identifier.as_ref();
         Ok(Item {
             identifier: text(&field("identifier"), &self.identifier, 1, 256)?,
-            name: maybe_text(&field("name"), self.name.as_ref(), 0, 256)?,
+            name: maybe_prose(&field("name"), self.name.as_ref(), 0, 256)?,
             quantity: self.quantity,
             unit_price: price.transpose()?,
             parent_identifier: maybe_text(&field("parent_identifier"), parent, 1, 256)?,

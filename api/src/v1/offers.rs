@@ -17,7 +17,7 @@ use super::items::{self, ItemBody};
 use super::shapes::{ItemJson, time};
 use crate::app::App;
 use crate::http::body::{Json, Object};
-use crate::http::id::POSITION_HEADER;
+use crate::http::id::{IdempotencyKey, POSITION_HEADER};
 use crate::http::problem::Document;
 use crate::http::{Caller, Code, Problem};
 use crate::orders::{self, Ask};
@@ -95,7 +95,10 @@ impl OfferJson {
 /// Registers an offer, or replaces what was registered under its name.
 #[utoipa::path(
     put, path = "/v1/offers/{id}", tag = "Offers", security(("api_key" = [])),
-    params(("id" = String, Path, description = "The shop's name for it, 1 to 128 characters")),
+    params(
+        ("id" = String, Path, description = "The shop's name for it, 1 to 128 characters"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
     request_body = OfferBody,
     responses(
         (status = 201, description = "Registered", body = OfferJson),
@@ -107,6 +110,7 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Caller(tenant): Caller,
     OfferName(identifier): OfferName,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<OfferBody>,
 ) -> Result<Response, Problem> {
     let offer = Offer {
@@ -116,8 +120,9 @@ pub(crate) async fn put(
         expires_at: body.expires_at.as_ref().map(|text| moment("/expires_at", text)).transpose()?,
         purchasable: body.purchasable,
     };
-    // Putting the same again changes nothing by itself; there is no key to scope it.
-    let ask = Ask::new(tenant, None, &body)?;
+    // Putting the same again changes nothing by itself. A key is for a retry that comes so late that another
+    // request has replaced the offer since.
+    let ask = Ask::new(tenant, key, &body)?;
     let registered = orders::register_offer(&app, ask, offer).await?;
     let status = if registered.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let headers = [(POSITION_HEADER, registered.position.to_string())];

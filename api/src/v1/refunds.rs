@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::accepted::accepted;
 use super::amount::{Amount, AmountBody};
-use super::fields::maybe_text;
+use super::fields::maybe_prose;
 use crate::app::App;
 use crate::http::body::{JsonOrNothing, Object};
 use crate::http::id::{IdempotencyKey, OrderId};
@@ -67,7 +67,7 @@ pub(crate) async fn post(
     JsonOrNothing(body): JsonOrNothing<RefundBody>,
 ) -> Result<Response, Problem> {
     let amount = body.amount.as_ref().map(|amount| amount.0.read("/amount")).transpose()?;
-    let reason = maybe_text("/reason", body.reason.as_ref(), 1, 256)?;
+    let reason = maybe_prose("/reason", body.reason.as_ref(), 1, 256)?;
     let ask = Ask::new(tenant, key, &body)?;
     let done = orders::refund(&app, ask, id, amount, reason).await?;
     let document = answer(&done.recorded).ok_or_else(Problem::internal)?;

@@ -99,7 +99,16 @@ pub(super) async fn post(
         body: &body,
     };
     match incoming.source.verify(&headers, &body, orders::now()) {
-        Ok(verified) => Ok(answer(incoming.take_in(&verified.delivery_id).await?)),
+        Ok(verified) => match incoming.take_in(&verified.delivery_id).await {
+            Ok(results) => Ok(answer(results)),
+            Err(error) => {
+                if let OrderError::TooLarge { size, limit } = error {
+                    // Its sender may well never send it again.
+                    tracing::error!(%tenant, source = name, size, limit, "a genuine webhook is too large for the log");
+                }
+                Err(error.into())
+            }
+        },
         Err(refusal) => {
             incoming.turn_away(refusal, &budget).await;
             Err(Problem::new(Code::Unauthenticated, refusal.to_string()))

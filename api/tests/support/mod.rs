@@ -19,6 +19,7 @@ use daybook::config::Config;
 use daybook::{orders, startup};
 use ledger::commit::Cause;
 use ledger::ids::RecordId;
+use ledger::journal::Journal;
 use ledger::money::Money;
 use ledger::order::{Fact, Notification};
 use serde_json::{Value, json};
@@ -126,6 +127,21 @@ impl Call {
     }
 }
 
+/// A webhook of the demo's PSP, signed.
+pub fn webhook(event_id: &str, body: impl Into<Vec<u8>>) -> Call {
+    let body = body.into();
+    let secret = Config::demo_webhook_secret();
+    let now = jiff::Timestamp::now().as_second();
+    let signer = standardwebhooks::Webhook::new(secret.reveal()).unwrap();
+    let signature = signer.sign(event_id, now, &body).unwrap();
+    post("/webhooks/demo/sandbox")
+        .anonymous()
+        .header("webhook-id", event_id)
+        .header("webhook-timestamp", &now.to_string())
+        .header("webhook-signature", &signature)
+        .text(body)
+}
+
 pub fn checkout() -> Value {
     json!({
         "amount": {"value": 1999, "currency": "EUR"},
@@ -141,12 +157,19 @@ impl Server {
 
     /// A server with this configuration file.
     pub async fn with(file: &str) -> Self {
+        Server::on(file, |journal| journal).await
+    }
+
+    /// A server with this configuration file, on what `wrap` makes of its journal.
+    pub async fn on(file: &str, wrap: impl FnOnce(Arc<dyn Journal>) -> Arc<dyn Journal>) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("daybook.toml");
         std::fs::write(&path, file).unwrap();
         let data = directory.path().join("data").display().to_string();
         let config = Config::load(Some(&path), |_| None, &[("data_dir", Some(data))]).unwrap();
-        let app = startup::open(config, "127.0.0.1:8080".parse().unwrap()).await.unwrap();
+        let journal = wrap(startup::open_journal(&config).await.unwrap());
+        let address = "127.0.0.1:8080".parse().unwrap();
+        let app = startup::open_on(journal, config, address).await.unwrap();
         Server { router: startup::router(Arc::clone(&app)), app, _directory: directory }
     }
 

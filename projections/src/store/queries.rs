@@ -61,6 +61,20 @@ impl Views {
         })
     }
 
+    /// The one commit of an order that stands at this position.
+    pub fn history_entry(
+        &self,
+        tenant: &TenantId,
+        id: RecordId,
+        position: Position,
+    ) -> Result<Option<HistoryEntry>, StoreError> {
+        self.read(|live| {
+            let Some(first) = live.first_of_order(tenant, id)? else { return Ok(None) };
+            let row = live.rows.get(keys::history(first, position))?;
+            row.map(|row| HistoryEntry::try_from(decode::<HistoryRow<'_>>(&row)?)).transpose()
+        })
+    }
+
     /// A tenant's orders, newest first, from below the cursor: the `next` of the page before.
     pub fn list(
         &self,
