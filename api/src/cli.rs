@@ -23,7 +23,7 @@ use crate::startup::ServerError;
 
 /// An event-sourced order ledger. Without a command, `serve`.
 #[derive(Debug, Parser)]
-#[command(name = "daybook", version, about, propagate_version = true)]
+#[command(name = "daybook", version, propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     settings: Settings,

@@ -1,11 +1,14 @@
 //! Numbers for Prometheus.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::http::Routes;
@@ -54,17 +57,53 @@ fn describe() {
     metrics::describe_counter!("daybook_webhooks_total", "Webhooks by source, result and reason");
 }
 
-/// Counts a request.
+thread_local! {
+    /// By route: the series that this thread has counted before. To look a series up costs more than to count.
+    static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
+}
+
+struct Series {
+    method: &'static str,
+    status: StatusCode,
+    requests: Counter,
+    latency: Histogram,
+}
+
+impl Series {
+    fn new(method: &'static str, route: &str, status: StatusCode) -> Self {
+        let route = route.to_owned();
+        Series {
+            method,
+            status,
+            requests: metrics::counter!("daybook_http_requests_total", "method" => method, "route" => route.clone(), "status" => status.as_u16().to_string()),
+            latency: metrics::histogram!(LATENCY, "method" => method, "route" => route),
+        }
+    }
+}
+
+/// Counts a request. `route` is one of those that the router knows.
 pub fn request(method: &Method, route: &str, status: StatusCode, elapsed: Duration) {
-    // Anybody can invent methods; nobody may invent series.
-    let method = match method.as_str() {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method.as_str().to_owned(),
-        _ => "other".to_owned(),
-    };
-    let route = route.to_owned();
-    metrics::counter!("daybook_http_requests_total", "method" => method.clone(), "route" => route.clone(), "status" => status.as_u16().to_string())
-        .increment(1);
-    metrics::histogram!(LATENCY, "method" => method, "route" => route).record(elapsed.as_secs_f64());
+    let method = known(method);
+    SERIES.with_borrow_mut(|by_route| {
+        if !by_route.contains_key(route) {
+            by_route.insert(route.to_owned(), Vec::new());
+        }
+        let Some(of_route) = by_route.get_mut(route) else { return };
+        let index = of_route.iter().position(|s| s.method == method && s.status == status);
+        let index = index.unwrap_or_else(|| {
+            of_route.push(Series::new(method, route, status));
+            of_route.len() - 1
+        });
+        let series = &of_route[index];
+        series.requests.increment(1);
+        series.latency.record(elapsed.as_secs_f64());
+    });
+}
+
+/// Anybody can invent methods; nobody may invent series.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// Counts a webhook: its configured source, `recorded`, `duplicate`, `quarantined` or `rejected`, and why it was

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use ledger::execute::{Ledger, RetryPolicy};
+use ledger::ids::Position;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
 use ledger::journal::{Journal, OpenError};
@@ -173,10 +174,14 @@ pub async fn open_on(
     let sandbox_page = || format!("{public_url}/sandbox/pay/{{tracking_number}}?token={{token}}");
     let payment_page_url =
         config.payment_page_url.clone().or_else(|| config.sandbox.enabled.then(sandbox_page));
+    let reader = Reader::new(ledger.clone(), views.clone());
+    for (partition, status) in (0..).zip(projector.partitions()) {
+        reader.note_log_end(Position { partition, sequence: status.last });
+    }
     Ok(Arc::new(App {
         address,
         payment_page_url,
-        reader: Reader::new(ledger.clone(), views.clone()),
+        reader,
         ledger,
         views,
         projector,

@@ -42,8 +42,8 @@ struct Accepted {
     newest: HashMap<RecordId, Position>,
     /// The same, about in the order of the log.
     queue: VecDeque<(RecordId, Position)>,
-    /// By partition: the newest sequence that there was no more room for.
-    crowded_out: HashMap<u16, u64>,
+    /// By partition: until the views are this far, any record may have a commit that they lack.
+    behind: HashMap<u16, u64>,
 }
 
 /// Commits that are remembered one by one. When the views fall further behind than that, or stand still, every record
@@ -61,6 +61,14 @@ impl Reader {
         &self.views
     }
 
+    /// Remembers how far the log reached when this node started. An earlier process may have acknowledged any of it,
+    /// so until the views are that far, every record is folded from the journal.
+    pub fn note_log_end(&self, end: Position) {
+        let mut accepted = self.accepted();
+        let behind = accepted.behind.entry(end.partition).or_default();
+        *behind = end.sequence.max(*behind);
+    }
+
     /// Remembers that somebody was told of this commit: reads of the record show it from now on.
     ///
     /// Takes room only until the views show it too; and no more than there is, should they never come that far.
@@ -74,8 +82,8 @@ impl Reader {
                 if accepted.queue.len() <= self.room {
                     break;
                 }
-                let crowded_out = accepted.crowded_out.entry(position.partition).or_default();
-                *crowded_out = position.sequence.max(*crowded_out);
+                let behind = accepted.behind.entry(position.partition).or_default();
+                *behind = position.sequence.max(*behind);
             }
             accepted.queue.pop_front();
             if accepted.newest.get(&record).is_some_and(|newest| newest.sequence <= position.sequence) {
@@ -155,9 +163,8 @@ impl Reader {
     fn is_fresh(&self, record: RecordId, at_least: Option<Position>) -> bool {
         let accepted = self.accepted();
         let newest = accepted.newest.get(&record).copied();
-        let crowded_out =
-            accepted.crowded_out.iter().map(|(&partition, &sequence)| Position { partition, sequence });
-        let mut wanted = newest.into_iter().chain(at_least).chain(crowded_out);
+        let behind = accepted.behind.iter().map(|(&partition, &sequence)| Position { partition, sequence });
+        let mut wanted = newest.into_iter().chain(at_least).chain(behind);
         wanted.all(|position| self.is_projected(position))
     }
 

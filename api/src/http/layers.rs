@@ -30,18 +30,15 @@ pub fn request_id() -> String {
 pub async fn observe(request: Request, next: Next) -> Response {
     let id = given_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
     // The route, never the path: paths hold ids, and queries hold tokens.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id = %id, %method, route);
+    let span = tracing::info_span!("request", request_id = %id, %method, route = route_of(matched.as_ref()));
     let started = Instant::now();
     let header = HeaderValue::from_str(&id);
     let work = async move {
         let mut response = next.run(request).await;
         let elapsed = started.elapsed();
-        crate::metrics::request(&method, &route, response.status(), elapsed);
+        crate::metrics::request(&method, route_of(matched.as_ref()), response.status(), elapsed);
         log(response.status(), elapsed);
         if let Ok(header) = header {
             response.headers_mut().insert(REQUEST_ID_HEADER, header);
@@ -49,6 +46,10 @@ pub async fn observe(request: Request, next: Next) -> Response {
         response
     };
     REQUEST_ID.scope(id, work).instrument(span).await
+}
+
+fn route_of(matched: Option<&MatchedPath>) -> &str {
+    matched.map_or("unmatched", MatchedPath::as_str)
 }
 
 fn log(status: StatusCode, elapsed: Duration) {

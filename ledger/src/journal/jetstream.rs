@@ -6,7 +6,7 @@
 //! - What decides something (a conflict, the end of a subject, the newest sequence) is asked of the stream's
 //!   leader. A follower's log is the beginning of the leader's, possibly a little shorter: what it has may be
 //!   used, what it lacks proves nothing.
-//! - Sequences are dense, because the stream's settings forbid every removal ([`settings`]). A tail checks it.
+//! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
 mod settings;
 

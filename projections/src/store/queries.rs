@@ -70,8 +70,17 @@ impl Views {
     ) -> Result<Option<HistoryEntry>, StoreError> {
         self.read(|live| {
             let Some(first) = live.first_of_order(tenant, id)? else { return Ok(None) };
-            let row = live.rows.get(keys::history(first, position))?;
-            row.map(|row| HistoryEntry::try_from(decode::<HistoryRow<'_>>(&row)?)).transpose()
+            let prefix = keys::order_history(tenant, first);
+            // From the newest part on: whoever asks for one commit mostly asks for a late one.
+            for row in live.rows.range(&prefix, &prefix.end()).rev() {
+                for entry in decode_list::<HistoryRow<'_>>(&row?.1)? {
+                    let entry: HistoryEntry = entry?.try_into()?;
+                    if entry.position == position {
+                        return Ok(Some(entry));
+                    }
+                }
+            }
+            Ok(None)
         })
     }
 

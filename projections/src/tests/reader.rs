@@ -78,6 +78,23 @@ async fn what_is_remembered_of_accepted_commits_is_forgotten_once_it_is_projecte
 }
 
 #[tokio::test]
+async fn what_an_earlier_process_acknowledged_is_seen_before_the_views_are_there_again() {
+    let shop = Shop::open().await;
+    let (id, first) = shop.submit("A-1").await;
+    let views = shop.views();
+    let projector = shop.projector(&views).await;
+    reached(&projector, first).await;
+    projector.shutdown().await.unwrap();
+    let last = shop.settle("A-1").await;
+
+    // A new process: it accepted nothing itself, and its views are older than the log.
+    let reader = Reader::new(shop.ledger.clone(), views.clone());
+    reader.note_log_end(last);
+    let view = reader.order(&tenant(), id, None).await.unwrap().unwrap();
+    assert_eq!((view.last, view.order.balance().refund_pending_minor), (last, 250));
+}
+
+#[tokio::test]
 async fn views_that_stand_still_take_no_more_memory_and_hide_nothing() {
     let shop = Shop::open().await;
     let (id, first) = shop.submit("A-1").await;
