@@ -20,8 +20,13 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         }
     })?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let app = startup::open(config, address).await?;
-    tokio::spawn(stop_on_signal(app.shutdown.clone()));
+    // From here on no signal is lost, however early it comes.
+    let mut signals = Signals::listen().map_err(|error| Failure::new(format!("no signals: {error}")))?;
+    let app = tokio::select! {
+        app = startup::open(config, address) => app?,
+        () = signals.next() => return Ok(()),
+    };
+    tokio::spawn(stop_on_signal(app.shutdown.clone(), signals));
     if app.config.has_demo_credentials() {
         eprint!("{}", welcome(&app));
     }
@@ -78,39 +83,52 @@ fn tour(app: &App) -> String {
 }
 
 /// The first signal drains, the second one ends it here and now.
-async fn stop_on_signal(shutdown: Shutdown) {
-    signal().await;
+async fn stop_on_signal(shutdown: Shutdown, mut signals: Signals) {
+    signals.next().await;
     tracing::info!("stopping: requests in flight are finished; a second signal stops at once");
     shutdown.begin();
-    signal().await;
+    signals.next().await;
     tracing::warn!("stopped at once");
     std::process::exit(1);
 }
 
-async fn signal() {
-    let interrupt = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(error = %error, "cannot listen for ctrl-c");
+/// The signals that ask a server to stop: ctrl-c, and SIGTERM where there is one.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns at the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Signals {})
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "cannot listen for SIGTERM");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }
 
