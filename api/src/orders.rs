@@ -104,28 +104,19 @@ pub enum OrderError {
 
 impl From<ExecuteError<order::Rejection>> for OrderError {
     fn from(error: ExecuteError<order::Rejection>) -> Self {
-        match error {
-            ExecuteError::Rejected(order::Rejection::NotFound) => OrderError::NotFound,
-            ExecuteError::Rejected(rejection) => OrderError::Rejected(rejection),
-            ExecuteError::KeyReused => OrderError::KeyReused,
-            ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
-            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
-            ExecuteError::Unknown(source) => OrderError::unknown(source),
-            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
-        }
+        OrderError::of(error, |rejection| {
+            if rejection == order::Rejection::NotFound {
+                OrderError::NotFound
+            } else {
+                OrderError::Rejected(rejection)
+            }
+        })
     }
 }
 
 impl From<ExecuteError<std::convert::Infallible>> for OrderError {
     fn from(error: ExecuteError<std::convert::Infallible>) -> Self {
-        match error {
-            ExecuteError::Rejected(never) => match never {},
-            ExecuteError::KeyReused => OrderError::KeyReused,
-            ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
-            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
-            ExecuteError::Unknown(source) => OrderError::unknown(source),
-            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
-        }
+        OrderError::of(error, |never| match never {})
     }
 }
 
@@ -154,6 +145,21 @@ impl From<projections::StoreError> for OrderError {
 }
 
 impl OrderError {
+    /// How `execute` ended, with what its rules refused in this module's words.
+    fn of<R: std::error::Error + Send + Sync + 'static>(
+        error: ExecuteError<R>,
+        rejected: impl FnOnce(R) -> OrderError,
+    ) -> Self {
+        match error {
+            ExecuteError::Rejected(rejection) => rejected(rejection),
+            ExecuteError::KeyReused => OrderError::KeyReused,
+            ExecuteError::TooLarge { size, limit } => OrderError::TooLarge { size, limit },
+            ExecuteError::Unavailable(source) => OrderError::unavailable(source),
+            ExecuteError::Unknown(source) => OrderError::unknown(source),
+            corrupt @ ExecuteError::Corrupt { .. } => OrderError::internal(corrupt.into()),
+        }
+    }
+
     /// Damage or a bug, said loudly in the log.
     pub fn internal(source: BoxError) -> Self {
         tracing::error!(error = %source, "INTERNAL: damage or a bug; a person has to look");
