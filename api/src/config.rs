@@ -33,6 +33,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("order_life_seconds", "DAYBOOK_ORDER_LIFE_SECONDS"),
     ("payment_page_url", "DAYBOOK_PAYMENT_PAGE_URL"),
     ("azotte.milpieces_per_minor_unit", "DAYBOOK_AZOTTE_MILPIECES_PER_MINOR_UNIT"),
+    ("akinon.psp_wait_ms", "DAYBOOK_AKINON_PSP_WAIT_MS"),
+    ("orkestapay.token_life_seconds", "DAYBOOK_ORKESTAPAY_TOKEN_LIFE_SECONDS"),
+    ("carat.transaction_life_seconds", "DAYBOOK_CARAT_TRANSACTION_LIFE_SECONDS"),
     ("sandbox.enabled", "DAYBOOK_SANDBOX_ENABLED"),
     ("sandbox.delay_ms", "DAYBOOK_SANDBOX_DELAY_MS"),
 ];
@@ -43,6 +46,8 @@ pub const DEMO_TENANT: &str = "demo";
 pub const DEMO_KEY: &str = "demo-key";
 /// The demo tenant's webhook source, which the sandbox PSP signs for.
 pub const SANDBOX_SOURCE: &str = "sandbox";
+/// The demo tenant's Akinon `hash-key`.
+pub const DEMO_AKINON_HASH_KEY: &str = "demo-hash-key";
 const DEMO_TOKEN_SECRET: &str = "daybook demo: these tokens protect nothing";
 const DEMO_WEBHOOK_SECRET_TEXT: &[u8] = b"daybook demo: protects nothing!!";
 
@@ -91,6 +96,12 @@ pub struct Config {
     pub payment_page_url: Option<String>,
     /// The Azotte surface's own settings.
     pub azotte: AzotteConfig,
+    /// The Akinon surface's own settings.
+    pub akinon: AkinonConfig,
+    /// The OrkestaPay surface's own settings.
+    pub orkestapay: OrkestaPayConfig,
+    /// The Carat surface's own settings.
+    pub carat: CaratConfig,
     /// The sandbox PSP.
     pub sandbox: SandboxConfig,
     /// Who may call.
@@ -140,6 +151,27 @@ pub struct AzotteConfig {
     pub milpieces_per_minor_unit: i64,
 }
 
+/// The Akinon surface's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AkinonConfig {
+    /// How long a call waits for the PSP's webhook before it answers PENDING.
+    pub psp_wait: Duration,
+}
+
+/// The OrkestaPay surface's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrkestaPayConfig {
+    /// How long an access token is good for.
+    pub token_life: Duration,
+}
+
+/// The Carat surface's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaratConfig {
+    /// How long a transaction waits for its effectuation.
+    pub transaction_life: Duration,
+}
+
 /// The sandbox PSP's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SandboxConfig {
@@ -158,6 +190,23 @@ pub struct TenantConfig {
     pub api_key_hashes: Vec<[u8; 32]>,
     /// Its webhook sources by name.
     pub webhooks: BTreeMap<String, WebhookSource>,
+    /// Akinon's `hash-key`, with which returns to the shop are signed; without one the surface is closed to it.
+    pub akinon_hash_key: Option<Secret>,
+    /// Where the Kronor surface's pages send a buyer when nobody says otherwise.
+    pub kronor_redirect_url: Option<String>,
+    /// The only origins, such as `https://shop.example`, to which a Kronor buyer may be sent; any when empty.
+    pub kronor_redirect_origins: Vec<String>,
+    /// Where the tenant is told of status changes.
+    pub notifications: Option<NotificationEndpoint>,
+}
+
+/// Where a tenant is told of status changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationEndpoint {
+    /// An http(s) URL.
+    pub url: String,
+    /// Every message is signed with each of these: `whsec_` and base64.
+    pub secrets: Vec<Secret>,
 }
 
 /// How a webhook source's messages are verified and read.
@@ -266,6 +315,12 @@ struct Raw {
     #[serde(default)]
     azotte: RawAzotte,
     #[serde(default)]
+    akinon: RawAkinon,
+    #[serde(default)]
+    orkestapay: RawOrkestaPay,
+    #[serde(default)]
+    carat: RawCarat,
+    #[serde(default)]
     sandbox: RawSandbox,
     #[serde(default)]
     tenants: Vec<RawTenant>,
@@ -297,6 +352,24 @@ struct RawAzotte {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+struct RawAkinon {
+    psp_wait_ms: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawOrkestaPay {
+    token_life_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawCarat {
+    transaction_life_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 struct RawSandbox {
     enabled: Option<bool>,
     delay_ms: Option<u64>,
@@ -310,6 +383,32 @@ struct RawTenant {
     api_key_hashes: Vec<String>,
     #[serde(default)]
     webhooks: BTreeMap<String, RawWebhookSource>,
+    #[serde(default)]
+    akinon: RawTenantAkinon,
+    #[serde(default)]
+    kronor: RawTenantKronor,
+    notifications: Option<RawNotifications>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTenantAkinon {
+    hash_key: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTenantKronor {
+    redirect_url: Option<String>,
+    #[serde(default)]
+    redirect_origins: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNotifications {
+    url: String,
+    secrets: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -386,6 +485,30 @@ impl Raw {
                 .map(|url| check_url("payment_page_url", url))
                 .transpose()?,
             azotte: AzotteConfig { milpieces_per_minor_unit },
+            akinon: AkinonConfig {
+                psp_wait: Duration::from_millis(within(
+                    "akinon.psp_wait_ms",
+                    self.akinon.psp_wait_ms,
+                    5_000,
+                    0..=20_000,
+                )?),
+            },
+            orkestapay: OrkestaPayConfig {
+                token_life: Duration::from_secs(within(
+                    "orkestapay.token_life_seconds",
+                    self.orkestapay.token_life_seconds,
+                    1_800,
+                    1..=86_400,
+                )?),
+            },
+            carat: CaratConfig {
+                transaction_life: Duration::from_secs(within(
+                    "carat.transaction_life_seconds",
+                    self.carat.transaction_life_seconds,
+                    15 * 86_400,
+                    1..=30 * 86_400,
+                )?),
+            },
             sandbox: SandboxConfig {
                 enabled: self.sandbox.enabled.unwrap_or(is_demo),
                 delay: Duration::from_millis(self.sandbox.delay_ms.unwrap_or(2000)),
@@ -436,23 +559,55 @@ impl RawTenant {
             }
             webhooks.insert(name.clone(), source.check(&format!("tenants.{id}.webhooks.{name}"))?);
         }
-        Ok(TenantConfig { id, api_key_hashes, webhooks })
+        let akinon_hash_key = match self.akinon.hash_key {
+            Some(key) if key.is_empty() => {
+                return Err(ConfigError::new(format!("tenants.{id}.akinon.hash_key: empty")));
+            }
+            key => key.map(Secret),
+        };
+        let redirect_url = format!("tenants.{id}.kronor.redirect_url");
+        let notifications = self.notifications.map(|endpoint| {
+            let at = format!("tenants.{id}.notifications");
+            let secrets = standard_secrets(&at, endpoint.secrets)?;
+            Ok(NotificationEndpoint { url: check_url(&format!("{at}.url"), endpoint.url)?, secrets })
+        });
+        Ok(TenantConfig {
+            akinon_hash_key,
+            kronor_redirect_url: self
+                .kronor
+                .redirect_url
+                .map(|url| check_url(&redirect_url, url))
+                .transpose()?,
+            kronor_redirect_origins: self.kronor.redirect_origins,
+            notifications: notifications.transpose()?,
+            id,
+            api_key_hashes,
+            webhooks,
+        })
     }
 }
 
 impl RawWebhookSource {
     fn check(self, at: &str) -> Result<WebhookSource, ConfigError> {
-        if self.secrets.is_empty() {
-            return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
-        }
-        for secret in &self.secrets {
-            let bytes = secret.strip_prefix("whsec_").and_then(|text| BASE64.decode(text.as_bytes()).ok());
-            if bytes.is_none_or(|bytes| bytes.is_empty()) {
-                return Err(ConfigError::new(format!("{at}.secrets: not whsec_ and base64")));
-            }
-        }
-        Ok(WebhookSource { scheme: self.scheme, secrets: self.secrets.into_iter().map(Secret).collect() })
+        let secrets = match self.scheme {
+            WebhookScheme::StandardWebhooks => standard_secrets(at, self.secrets)?,
+        };
+        Ok(WebhookSource { scheme: self.scheme, secrets })
     }
+}
+
+/// The secrets of Standard Webhooks: at least one, each `whsec_` and base64.
+fn standard_secrets(at: &str, secrets: Vec<String>) -> Result<Vec<Secret>, ConfigError> {
+    if secrets.is_empty() {
+        return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
+    }
+    for secret in &secrets {
+        let bytes = secret.strip_prefix("whsec_").and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        if bytes.is_none_or(|bytes| bytes.is_empty()) {
+            return Err(ConfigError::new(format!("{at}.secrets: not whsec_ and base64")));
+        }
+    }
+    Ok(secrets.into_iter().map(Secret).collect())
 }
 
 fn demo_tenant() -> Result<TenantConfig, ConfigError> {
@@ -464,6 +619,10 @@ fn demo_tenant() -> Result<TenantConfig, ConfigError> {
         id: DEMO_TENANT.parse().map_err(|e| ConfigError::new(format!("tenants: {e}")))?,
         api_key_hashes: vec![hash_of(DEMO_KEY)],
         webhooks: BTreeMap::from([(SANDBOX_SOURCE.to_owned(), sandbox)]),
+        akinon_hash_key: Some(Secret::new(DEMO_AKINON_HASH_KEY)),
+        kronor_redirect_url: None,
+        kronor_redirect_origins: Vec::new(),
+        notifications: None,
     })
 }
 
@@ -474,6 +633,18 @@ fn check_url(key: &str, url: String) -> Result<String, ConfigError> {
         return Err(ConfigError::new(format!("{key}: {url:?} is not an http(s) URL")));
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn within(
+    key: &str,
+    value: Option<u64>,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<u64, ConfigError> {
+    match value.unwrap_or(default) {
+        value if range.contains(&value) => Ok(value),
+        _ => Err(ConfigError::new(format!("{key}: not between {} and {}", range.start(), range.end()))),
+    }
 }
 
 fn order_life(seconds: Option<u64>) -> Result<u64, ConfigError> {

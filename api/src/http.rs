@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod decimal;
 pub mod etag;
 pub mod id;
 pub mod layers;

@@ -4,19 +4,21 @@
 //! from the stored commit alone, so a retry gets the first answer again; whatever was accepted here is shown by
 //! every later read on this node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
-use ledger::commit::Cause;
+use ledger::commit::{Cause, Changes, Commit, Recorded};
 use ledger::execute::{Aggregate, Done, ExecuteError, History, LoadError, Outcome, Request, fold};
 use ledger::ids::{CaptureId, Position, RecordId, RefundId, RequestHash, TenantId};
 use ledger::journal::BoxError;
 use ledger::money::Money;
 use ledger::offer::{self, Offer};
-use ledger::order::{self, Checkout, Command, Notification, Order};
+use ledger::order::{self, Checkout, Command, Notification, Order, PaymentMethod};
 use projections::views::{HistoryEntry, OrderView};
 use projections::{ReadError, Views};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::app::App;
 
@@ -34,6 +36,28 @@ pub mod operation {
     pub const OFFER: &str = "offer";
     /// A checkout on the Azotte surface.
     pub const AZOTTE_CHECKOUT: &str = "azotte.checkout";
+    /// An order on the Akinon surface, by Akinon's `orderId`: the scope of its id.
+    pub const AKINON_ORDER: &str = "akinon.order";
+    /// A session of an Akinon order.
+    pub const AKINON_SESSION: &str = "akinon.session";
+    /// The completion of an Akinon order.
+    pub const AKINON_PURCHASE: &str = "akinon.purchase";
+    /// The cancellation of an Akinon order.
+    pub const AKINON_VOID: &str = "akinon.void";
+    /// A refund of an Akinon order.
+    pub const AKINON_REFUND: &str = "akinon.refund";
+    /// A checkout on the OrkestaPay surface.
+    pub const ORKESTAPAY_CHECKOUT: &str = "orkestapay.checkout";
+    /// A refund on the OrkestaPay surface.
+    pub const ORKESTAPAY_REFUND: &str = "orkestapay.refund";
+    /// A transaction on the Carat surface.
+    pub const CARAT_TRANSACTION: &str = "carat.transaction";
+    /// The effectuation of a Carat transaction: its confirmation, or its undoing.
+    pub const CARAT_EFFECTUATION: &str = "carat.effectuation";
+    /// A purchase order on the Kronor surface.
+    pub const KRONOR_PURCHASE_ORDER: &str = "kronor.purchase_order";
+    /// The cancellation of a Kronor purchase order.
+    pub const KRONOR_CANCELLATION: &str = "kronor.cancellation";
 }
 
 /// How long a list waits for views that are behind.
@@ -188,6 +212,17 @@ pub async fn submit(
         Some(key) => RecordId::for_key(&ask.tenant, operation, key),
         None => RecordId::random(),
     };
+    submit_as(app, ask, operation, record, checkout).await
+}
+
+/// The same for an order whose id does not come from the request's own key.
+pub async fn submit_as(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    record: RecordId,
+    checkout: Checkout,
+) -> Result<Done<Order>, OrderError> {
     let command = Command::Submit(Box::new(checkout));
     execute(app, &ask, operation, record, command, true).await
 }
@@ -218,28 +253,129 @@ pub async fn submitted_before(
 pub async fn capture(
     app: &App,
     ask: Ask,
+    operation: &str,
     order: RecordId,
     amount: Option<Money>,
 ) -> Result<Done<Order>, OrderError> {
-    let id = CaptureId::for_key(order, ask.key.as_deref());
-    execute(app, &ask, operation::CAPTURE, order, Command::Capture { id, amount }, false).await
+    let id = CaptureId::for_key(order, scoped(operation, operation::CAPTURE, &ask).as_deref());
+    execute(app, &ask, operation, order, Command::Capture { id, amount }, false).await
 }
 
 /// Asks for a refund; of all that is left without an amount.
 pub async fn refund(
     app: &App,
     ask: Ask,
+    operation: &str,
     order: RecordId,
     amount: Option<Money>,
     reason: Option<String>,
 ) -> Result<Done<Order>, OrderError> {
-    let id = RefundId::for_key(order, ask.key.as_deref());
-    execute(app, &ask, operation::REFUND, order, Command::Refund { id, amount, reason }, false).await
+    let id = RefundId::for_key(order, scoped(operation, operation::REFUND, &ask).as_deref());
+    execute(app, &ask, operation, order, Command::Refund { id, amount, reason }, false).await
+}
+
+/// The key that a movement's id is made of: two doors may be given the same key for different things.
+fn scoped(operation: &str, native: &str, ask: &Ask) -> Option<String> {
+    let key = ask.key.as_ref()?;
+    Some(if operation == native { key.clone() } else { format!("{operation}/{key}") })
 }
 
 /// Gives an order up.
-pub async fn cancel(app: &App, ask: Ask, order: RecordId) -> Result<Done<Order>, OrderError> {
-    execute(app, &ask, operation::CANCELLATION, order, Command::Cancel, false).await
+pub async fn cancel(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    order: RecordId,
+) -> Result<Done<Order>, OrderError> {
+    execute(app, &ask, operation, order, Command::Cancel, false).await
+}
+
+/// Begins another try to pay an order, with what its surface has to remember of it.
+pub async fn start_attempt(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    order: RecordId,
+    payment_method: Option<PaymentMethod>,
+    data: BTreeMap<String, String>,
+) -> Result<Done<Order>, OrderError> {
+    let command = Command::StartAttempt { payment_method, now: ask.at, data };
+    execute(app, &ask, operation, order, command, false).await
+}
+
+/// Writes down that an order was paid outside, on the caller's word.
+pub async fn confirm(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    order: RecordId,
+    confirmation: Confirmation,
+) -> Result<Done<Order>, OrderError> {
+    let Confirmation { payment_reference, reference, amount } = confirmation;
+    let command = Command::Confirm { payment_reference, reference, amount, now: ask.at };
+    execute(app, &ask, operation, order, command, false).await
+}
+
+/// A payment that was made outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The caller's name for the payment.
+    pub payment_reference: Option<String>,
+    /// Names this movement of money.
+    pub reference: String,
+    /// How much.
+    pub amount: Money,
+}
+
+/// Writes down what only a surface understands; at least one field. The same key gets back what the first one
+/// noted: whoever comes second reads it from [`noted`].
+pub async fn note_for_surface(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    order: RecordId,
+    data: BTreeMap<String, String>,
+) -> Result<Done<Order>, OrderError> {
+    execute(app, &ask, operation, order, Command::Note { data }, false).await
+}
+
+/// What a surface noted in a commit.
+pub fn noted(commit: &Commit) -> Option<&BTreeMap<String, String>> {
+    let Changes::Order(events) = &commit.changes else { return None };
+    events.iter().find_map(|event| {
+        let order::Event::SurfaceNoted { data } = event else { return None };
+        Some(data)
+    })
+}
+
+/// An order's commits, oldest first, from the journal itself; with all that was noted.
+pub async fn commits(app: &App, tenant: &TenantId, order: RecordId) -> Result<Vec<Recorded>, OrderError> {
+    let commits = app.ledger.commits(tenant, order).await?;
+    let is_order = |recorded: &Recorded| matches!(recorded.commit.changes, Changes::Order(_));
+    if commits.first().is_some_and(is_order) { Ok(commits) } else { Err(OrderError::NotFound) }
+}
+
+/// The order once `is_over` says so, or as it is when the time is up. Asks at once, then after every change.
+pub async fn wait_until(
+    app: &App,
+    tenant: &TenantId,
+    id: RecordId,
+    at_least: Option<Position>,
+    wait: Duration,
+    mut is_over: impl FnMut(&OrderView) -> bool,
+) -> Result<OrderView, OrderError> {
+    // First the watch, then the reading: no change in between is missed.
+    let mut waiter = app.projector.watch(id);
+    let deadline = Instant::now() + wait;
+    let mut view = order(app, tenant, id, at_least).await?;
+    while !is_over(&view) {
+        tokio::select! {
+            () = waiter.changed() => view = order(app, tenant, id, at_least).await?,
+            () = tokio::time::sleep_until(deadline) => break,
+            () = app.shutdown.begun() => break,
+        }
+    }
+    Ok(view)
 }
 
 /// What became of a webhook that was given to its order.

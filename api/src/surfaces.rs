@@ -8,9 +8,18 @@ use axum::Router;
 
 use crate::app::App;
 
+mod akinon;
 mod azotte;
+mod carat;
+mod kronor;
+mod orkestapay;
 
 /// Every vendor surface, each under its own base path.
 pub fn routes() -> Router<Arc<App>> {
-    Router::new().nest("/azotte", azotte::routes())
+    Router::new()
+        .nest("/azotte", azotte::routes())
+        .nest("/akinon", akinon::routes())
+        .nest("/orkestapay", orkestapay::routes())
+        .nest("/carat", carat::routes())
+        .nest("/kronor", kronor::routes())
 }

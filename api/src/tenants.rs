@@ -47,6 +47,11 @@ impl Tenants {
         self.by_id.get(tenant)?.webhooks.get(source)
     }
 
+    /// A tenant as it is configured.
+    pub fn get(&self, tenant: &TenantId) -> Option<&TenantConfig> {
+        self.by_id.get(tenant)
+    }
+
     /// The tenants, in the order of their names.
     pub fn ids(&self) -> impl Iterator<Item = &TenantId> {
         self.by_id.keys()
@@ -68,6 +73,10 @@ mod tests {
             id: id.parse().unwrap(),
             api_key_hashes: keys.iter().map(|key| hash_of(key)).collect(),
             webhooks: BTreeMap::new(),
+            akinon_hash_key: None,
+            kronor_redirect_url: None,
+            kronor_redirect_origins: Vec::new(),
+            notifications: None,
         };
         let tenants = Tenants::new([tenant("acme", &["one", "two"]), tenant("shop", &["three"])]);
         let acme: TenantId = "acme".parse().unwrap();

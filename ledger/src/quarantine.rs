@@ -33,12 +33,14 @@ pub enum Reason {
     UnknownOrder,
     /// It names an order that it cannot be about, such as one in another currency.
     Refused,
+    /// It is not about an order at all, such as a report that is ready; kept, and nothing has to be done.
+    NoOrder,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 4] =
-        [Reason::BadSignature, Reason::Unreadable, Reason::UnknownOrder, Reason::Refused];
+    pub const ALL: [Reason; 5] =
+        [Reason::BadSignature, Reason::Unreadable, Reason::UnknownOrder, Reason::Refused, Reason::NoOrder];
 
     /// The stable word for it.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Reason {
             Reason::Unreadable => "unreadable",
             Reason::UnknownOrder => "unknown_order",
             Reason::Refused => "refused",
+            Reason::NoOrder => "no_order",
         }
     }
 

@@ -173,13 +173,13 @@ impl From<&Rejection> for Problem {
             Rejection::IdTaken => Code::IdTaken,
             Rejection::CaptureIsAutomatic => Code::CaptureIsAutomatic,
             Rejection::NothingToCapture { .. } => Code::NothingToCapture,
-            Rejection::ExceedsCapturable { .. } => Code::ExceedsCapturable,
+            Rejection::ExceedsCapturable { .. } | Rejection::ExceedsOrder { .. } => Code::ExceedsCapturable,
             Rejection::NothingToRefund { .. } => Code::NothingToRefund,
             Rejection::ExceedsRefundable { .. } => Code::ExceedsRefundable,
             Rejection::NotCancelable { .. } => Code::NotCancelable,
             Rejection::CancellationPending => Code::CancellationPending,
             Rejection::CapturePending => Code::CapturePending,
-            Rejection::AttemptRefused { .. } => Code::AttemptRefused,
+            Rejection::AttemptRefused { .. } | Rejection::NotConfirmable { .. } => Code::AttemptRefused,
             Rejection::TooManyEntries => Code::TooManyEntries,
         };
         Problem::new(code, rejection.to_string())

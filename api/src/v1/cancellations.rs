@@ -14,7 +14,7 @@ use crate::http::body::JsonOrNothing;
 use crate::http::id::{IdempotencyKey, OrderId};
 use crate::http::problem::Document;
 use crate::http::{Caller, Problem};
-use crate::orders::{self, Ask};
+use crate::orders::{self, Ask, operation};
 
 /// Nothing, so far.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -53,7 +53,7 @@ pub(crate) async fn post(
     JsonOrNothing(body): JsonOrNothing<CancellationBody>,
 ) -> Result<Response, Problem> {
     let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::cancel(&app, ask, id).await?;
+    let done = orders::cancel(&app, ask, operation::CANCELLATION, id).await?;
     // As that commit left the order, whatever came later.
     let is_canceled = done.state.status() == Status::Canceled;
     let position = done.recorded.position;

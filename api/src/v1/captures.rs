@@ -16,7 +16,7 @@ use crate::http::body::{JsonOrNothing, Object};
 use crate::http::id::{IdempotencyKey, OrderId};
 use crate::http::problem::Document;
 use crate::http::{Caller, Problem};
-use crate::orders::{self, Ask};
+use crate::orders::{self, Ask, operation};
 
 /// How much to capture; all that is left without an amount.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -63,7 +63,7 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let amount = body.amount.as_ref().map(|amount| amount.0.read("/amount")).transpose()?;
     let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::capture(&app, ask, id, amount).await?;
+    let done = orders::capture(&app, ask, operation::CAPTURE, id, amount).await?;
     let document = answer(&done.recorded).ok_or_else(Problem::internal)?;
     Ok(accepted(done.recorded.position, document))
 }

@@ -276,6 +276,7 @@ impl CustomerBody {
             email: maybe_prose("/customer/email", self.email.as_ref(), 0, 256)?,
             phone: maybe_text("/customer/phone", self.phone.as_ref(), 0, 256)?,
             ip: maybe_text("/customer/ip", self.ip.as_ref(), 0, 256)?,
+            details: BTreeMap::new(),
         })
     }
 }

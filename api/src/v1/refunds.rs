@@ -17,7 +17,7 @@ use crate::http::body::{JsonOrNothing, Object};
 use crate::http::id::{IdempotencyKey, OrderId};
 use crate::http::problem::Document;
 use crate::http::{Caller, Problem};
-use crate::orders::{self, Ask};
+use crate::orders::{self, Ask, operation};
 
 /// How much to refund, and why; all that is left without an amount.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -69,7 +69,7 @@ pub(crate) async fn post(
     let amount = body.amount.as_ref().map(|amount| amount.0.read("/amount")).transpose()?;
     let reason = maybe_prose("/reason", body.reason.as_ref(), 1, 256)?;
     let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::refund(&app, ask, id, amount, reason).await?;
+    let done = orders::refund(&app, ask, operation::REFUND, id, amount, reason).await?;
     let document = answer(&done.recorded).ok_or_else(Problem::internal)?;
     Ok(accepted(done.recorded.position, document))
 }

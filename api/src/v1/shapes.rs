@@ -198,7 +198,7 @@ struct CustomerJson {
 
 impl CustomerJson {
     fn of(customer: &order::Customer) -> Self {
-        let order::Customer { name, email, phone, ip } = customer.clone();
+        let order::Customer { name, email, phone, ip, details: _ } = customer.clone();
         CustomerJson { name, email, phone, ip }
     }
 }

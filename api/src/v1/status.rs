@@ -10,7 +10,6 @@ use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
 use ledger::order::Status;
 use projections::views::OrderView;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::shapes::{ChallengeJson, StatusWord, time};
@@ -111,23 +110,12 @@ async fn read(
     if wait.is_zero() {
         return orders::order(app, tenant, id, at_least).await;
     }
-    // First the watch, then the reading: no change in between is missed.
-    let mut waiter = app.projector.watch(id);
-    let deadline = Instant::now() + wait;
-    let mut view = orders::order(app, tenant, id, at_least).await?;
-    let seen = view.last;
+    let mut seen = None;
     let is_over = |view: &OrderView| {
-        let is_news = view.last != seen;
+        let is_news = view.last != *seen.get_or_insert(view.last);
         if has.is_given() { is_news || !has.matches(view.last) } else { is_news || is_terminal(view) }
     };
-    while !is_over(&view) {
-        tokio::select! {
-            () = waiter.changed() => view = orders::order(app, tenant, id, at_least).await?,
-            () = tokio::time::sleep_until(deadline) => break,
-            () = app.shutdown.begun() => break,
-        }
-    }
-    Ok(view)
+    orders::wait_until(app, tenant, id, at_least, wait, is_over).await
 }
 
 fn is_terminal(view: &OrderView) -> bool {

@@ -140,7 +140,8 @@ fn appeared(order: RecordId, event: &Event) -> Vec<MatchKey> {
         | Event::ChargebackOpened { .. }
         | Event::ChargebackWon { .. }
         | Event::ChargebackLost { .. }
-        | Event::WebhookNoted { .. } => Vec::new(),
+        | Event::WebhookNoted { .. }
+        | Event::SurfaceNoted { .. } => Vec::new(),
     }
 }
 

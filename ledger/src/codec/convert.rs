@@ -152,6 +152,9 @@ impl<'a> From<&'a order::Event> for StoredEvent<'a> {
                 })
             }
             E::WebhookNoted { kind } => StoredEvent::WebhookNotedV1(WebhookNotedV1 { kind: text(kind) }),
+            E::SurfaceNoted { data } => {
+                StoredEvent::SurfaceNotedV1(SurfaceNotedV1 { data: Cow::Borrowed(data) })
+            }
         }
     }
 }
@@ -338,6 +341,9 @@ impl StoredEvent<'_> {
             }) => E::ChargebackLost { attempt, reference: reference.into_owned(), amount },
             StoredEvent::WebhookNotedV1(WebhookNotedV1 { kind }) => {
                 E::WebhookNoted { kind: kind.into_owned() }
+            }
+            StoredEvent::SurfaceNotedV1(SurfaceNotedV1 { data }) => {
+                E::SurfaceNoted { data: data.into_owned() }
             }
             StoredEvent::OfferRegisteredV1(OfferRegisteredV1 {
                 identifier,

@@ -66,6 +66,7 @@ stored_events! {
     "chargeback_won.v1" => ChargebackWonV1(ChargebackWonV1<'a>),
     "chargeback_lost.v1" => ChargebackLostV1(ChargebackLostV1<'a>),
     "webhook_noted.v1" => WebhookNotedV1(WebhookNotedV1<'a>),
+    "surface_noted.v1" => SurfaceNotedV1(SurfaceNotedV1<'a>),
     "offer_registered.v1" => OfferRegisteredV1(OfferRegisteredV1<'a>),
     "webhook_quarantined.v1" => WebhookQuarantinedV1(WebhookQuarantinedV1<'a>),
     "webhook_released.v1" => WebhookReleasedV1(WebhookReleasedV1),

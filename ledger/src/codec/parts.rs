@@ -94,6 +94,7 @@ pub(super) enum ReasonV1 {
     Unreadable,
     UnknownOrder,
     Refused,
+    NoOrder,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -254,6 +255,7 @@ impl From<quarantine::Reason> for ReasonV1 {
             quarantine::Reason::Unreadable => ReasonV1::Unreadable,
             quarantine::Reason::UnknownOrder => ReasonV1::UnknownOrder,
             quarantine::Reason::Refused => ReasonV1::Refused,
+            quarantine::Reason::NoOrder => ReasonV1::NoOrder,
         }
     }
 }
@@ -265,6 +267,7 @@ impl From<ReasonV1> for quarantine::Reason {
             ReasonV1::Unreadable => quarantine::Reason::Unreadable,
             ReasonV1::UnknownOrder => quarantine::Reason::UnknownOrder,
             ReasonV1::Refused => quarantine::Reason::Refused,
+            ReasonV1::NoOrder => quarantine::Reason::NoOrder,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Personal data: taken out of the events as they are written, and put back as they are read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parts::{Str, owned, some_text};
+use super::parts::{self, Notes, Str, owned, some_text};
 use crate::commit::Changes;
 use crate::order;
 
@@ -30,6 +31,8 @@ pub(super) struct PersonalCustomer<'a> {
     phone: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<Str<'a>>,
+    #[serde(default, skip_serializing_if = "parts::is_empty")]
+    details: Notes<'a>,
 }
 
 /// The personal data in a commit's events, by the index of the event; only events that have some.
@@ -70,7 +73,8 @@ impl<'a> Personal<'a> {
             | order::Event::ChargebackOpened { .. }
             | order::Event::ChargebackWon { .. }
             | order::Event::ChargebackLost { .. }
-            | order::Event::WebhookNoted { .. } => Personal::default(),
+            | order::Event::WebhookNoted { .. }
+            | order::Event::SurfaceNoted { .. } => Personal::default(),
         }
     }
 
@@ -103,12 +107,13 @@ fn holder(method: &Option<order::PaymentMethod>) -> Option<Str<'_>> {
 
 impl<'a> PersonalCustomer<'a> {
     fn of(customer: &'a order::Customer) -> Option<Self> {
-        let order::Customer { name, email, phone, ip } = customer;
+        let order::Customer { name, email, phone, ip, details } = customer;
         let personal = PersonalCustomer {
             name: some_text(name),
             email: some_text(email),
             phone: some_text(phone),
             ip: some_text(ip),
+            details: Cow::Borrowed(details),
         };
         (personal != PersonalCustomer::default()).then_some(personal)
     }
@@ -116,7 +121,13 @@ impl<'a> PersonalCustomer<'a> {
 
 impl From<PersonalCustomer<'_>> for order::Customer {
     fn from(customer: PersonalCustomer<'_>) -> Self {
-        let PersonalCustomer { name, email, phone, ip } = customer;
-        order::Customer { name: owned(name), email: owned(email), phone: owned(phone), ip: owned(ip) }
+        let PersonalCustomer { name, email, phone, ip, details } = customer;
+        order::Customer {
+            name: owned(name),
+            email: owned(email),
+            phone: owned(phone),
+            ip: owned(ip),
+            details: details.into_owned(),
+        }
     }
 }

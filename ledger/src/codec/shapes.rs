@@ -182,6 +182,12 @@ pub(super) struct WebhookNotedV1<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct SurfaceNotedV1<'a> {
+    pub(super) data: Notes<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct OfferRegisteredV1<'a> {
     pub(super) identifier: Str<'a>,
     pub(super) amount: Amount,

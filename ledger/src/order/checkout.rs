@@ -88,6 +88,8 @@ pub struct Customer {
     pub phone: Option<String>,
     /// The address the buyer's browser came from.
     pub ip: Option<String>,
+    /// What else a surface was told of the buyer, such as addresses, by that surface's names.
+    pub details: BTreeMap<String, String>,
 }
 
 /// Where the buyer's browser goes afterwards; http or https URLs.

@@ -1,5 +1,7 @@
 //! What an order can be asked to do, and what a PSP can report of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::checkout::{Challenge, Checkout, PaymentMethod};
@@ -15,6 +17,25 @@ pub enum Command {
     StartAttempt {
         /// With what.
         payment_method: Option<PaymentMethod>,
+        /// Now, to hold against the order's expiry.
+        now: Timestamp,
+        /// What the surface has to remember of it; nothing else reads it.
+        data: BTreeMap<String, String>,
+    },
+    /// Write down what only a surface understands. Changes nothing else, and is refused for no order there is.
+    Note {
+        /// The surface's own fields; at least one.
+        data: BTreeMap<String, String>,
+    },
+    /// Write down that the order was paid outside, on the word of a caller who may say so (Carat's external-origin
+    /// confirmation). Money moves with it, without any webhook.
+    Confirm {
+        /// The caller's name for the payment.
+        payment_reference: Option<String>,
+        /// Names this movement of money.
+        reference: String,
+        /// How much; at most the order's amount.
+        amount: Money,
         /// Now, to hold against the order's expiry.
         now: Timestamp,
     },

@@ -3,6 +3,8 @@
 //! The guards here hold whatever races, because the journal stores a decision only if nothing else was decided
 //! about the order in between.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -75,6 +77,18 @@ pub enum Rejection {
     /// A capture or refund of this id was asked for, or reported, before.
     #[error("a capture or refund of this id is known already")]
     IdTaken,
+    /// The order was paid, has ended, or is being canceled.
+    #[error("an order that is {} cannot be confirmed", status.as_str())]
+    NotConfirmable {
+        /// The order's status.
+        status: Status,
+    },
+    /// More than the order's amount.
+    #[error("the order's amount is {amount_minor} minor units")]
+    ExceedsOrder {
+        /// The order's amount.
+        amount_minor: i64,
+    },
     /// The order is captured, canceled or expired.
     #[error("an order that is {} takes no new payment attempt", status.as_str())]
     AttemptRefused {
@@ -94,7 +108,13 @@ pub fn decide(order: Option<&Order>, command: &Command) -> Result<Vec<Event>, Re
     let order = order.ok_or(Rejection::NotFound)?;
     match command {
         Command::Submit(_) => Err(Rejection::AlreadyExists),
-        Command::StartAttempt { payment_method, now } => start_attempt(order, payment_method, *now),
+        Command::StartAttempt { payment_method, now, data } => {
+            start_attempt(order, payment_method, *now, data)
+        }
+        Command::Note { data } => Ok(note(data)),
+        Command::Confirm { payment_reference, reference, amount, now } => {
+            confirm(order, payment_reference, reference, *amount, *now)
+        }
         Command::Capture { id, amount } => capture(order, *id, *amount),
         Command::Refund { id, amount, reason } => refund(order, *id, *amount, reason),
         Command::Cancel => cancel(order),
@@ -116,6 +136,7 @@ fn start_attempt(
     order: &Order,
     payment_method: &Option<PaymentMethod>,
     now: Timestamp,
+    data: &BTreeMap<String, String>,
 ) -> Result<Vec<Event>, Rejection> {
     let status = order.status();
     let closed = status.is_captured() || matches!(status, Status::Canceled | Status::Expired);
@@ -125,11 +146,40 @@ fn start_attempt(
     if now >= order.checkout.expires_at {
         return Err(Rejection::AttemptRefused { status: Status::Expired });
     }
-    Ok(vec![Event::AttemptStarted {
+    let mut events = vec![Event::AttemptStarted {
         attempt: next_attempt(order)?,
         payment_reference: None,
         payment_method: payment_method.clone(),
-    }])
+    }];
+    events.extend(note(data));
+    Ok(events)
+}
+
+fn note(data: &BTreeMap<String, String>) -> Vec<Event> {
+    if data.is_empty() { Vec::new() } else { vec![Event::SurfaceNoted { data: data.clone() }] }
+}
+
+fn confirm(
+    order: &Order,
+    payment_reference: &Option<String>,
+    reference: &str,
+    amount: Money,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let status = order.status();
+    if status.is_terminal() || order.cancellation_requested {
+        return Err(Rejection::NotConfirmable { status });
+    }
+    if now >= order.checkout.expires_at {
+        return Err(Rejection::NotConfirmable { status: Status::Expired });
+    }
+    same_currency(order, amount)?;
+    if amount.minor() > order.checkout.amount.minor() {
+        return Err(Rejection::ExceedsOrder { amount_minor: order.checkout.amount.minor() });
+    }
+    let captured = Fact::Captured { capture_id: None, reference: reference.to_owned(), amount };
+    let payment_reference = payment_reference.clone();
+    record(order, &Notification { payment_reference, attempt: None, fact: captured })
 }
 
 fn capture(order: &Order, id: CaptureId, amount: Option<Money>) -> Result<Vec<Event>, Rejection> {

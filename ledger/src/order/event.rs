@@ -1,5 +1,7 @@
 //! What can happen to an order. Past tense, never refused, never changed once stored.
 
+use std::collections::BTreeMap;
+
 use super::checkout::{Challenge, Checkout, PaymentMethod};
 use crate::ids::{CaptureId, RefundId};
 use crate::money::Money;
@@ -163,5 +165,10 @@ pub enum Event {
     WebhookNoted {
         /// The sender's word for it.
         kind: String,
+    },
+    /// A surface wrote down what only that surface understands, such as an answer that it must be able to repeat.
+    SurfaceNoted {
+        /// The surface's own fields.
+        data: BTreeMap<String, String>,
     },
 }

@@ -120,7 +120,7 @@ fn change(order: &mut Order, event: &Event) -> Result<(), ImpossibleEvent> {
         Event::ChargebackLost { attempt, reference, amount } => {
             dispute_mut(order, *attempt, reference, amount)?.lost = true;
         }
-        Event::WebhookNoted { kind: _ } => {}
+        Event::WebhookNoted { kind: _ } | Event::SurfaceNoted { data: _ } => {}
     }
     Ok(())
 }

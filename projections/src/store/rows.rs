@@ -254,6 +254,7 @@ struct CheckoutRow<'a> {
     payment_method: Option<MethodRow<'a>>,
     items: Vec<ItemRow<'a>>,
     customer: (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>),
+    customer_details: Vec<(&'a str, &'a str)>,
     return_urls: (Option<&'a str>, Option<&'a str>, Option<&'a str>),
     metadata: Vec<(&'a str, &'a str)>,
     expires_at: TimeRow,
@@ -373,7 +374,7 @@ impl<'a> From<&'a Checkout> for CheckoutRow<'a> {
             expires_at,
             surface,
         } = checkout;
-        let Customer { name, email, phone, ip } = customer;
+        let Customer { name, email, phone, ip, details } = customer;
         let ReturnUrls { success, failure, cancel } = return_urls;
         CheckoutRow {
             amount: (*amount).into(),
@@ -385,6 +386,7 @@ impl<'a> From<&'a Checkout> for CheckoutRow<'a> {
             payment_method: payment_method.as_ref().map(MethodRow::from),
             items: items.iter().map(ItemRow::from).collect(),
             customer: (name.as_deref(), email.as_deref(), phone.as_deref(), ip.as_deref()),
+            customer_details: details.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             return_urls: (success.as_deref(), failure.as_deref(), cancel.as_deref()),
             metadata: metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             expires_at: (*expires_at).into(),
@@ -409,7 +411,13 @@ impl TryFrom<CheckoutRow<'_>> for Checkout {
             capture: if row.is_manual { CaptureMode::Manual } else { CaptureMode::Automatic },
             payment_method: row.payment_method.map(PaymentMethod::from),
             items: all(row.items)?,
-            customer: Customer { name: owned(name), email: owned(email), phone: owned(phone), ip: owned(ip) },
+            customer: Customer {
+                name: owned(name),
+                email: owned(email),
+                phone: owned(phone),
+                ip: owned(ip),
+                details: pairs(row.customer_details),
+            },
             return_urls: ReturnUrls {
                 success: owned(success),
                 failure: owned(failure),
@@ -911,6 +919,7 @@ fn reason_code(reason: Reason) -> u8 {
         Reason::Unreadable => 1,
         Reason::UnknownOrder => 2,
         Reason::Refused => 3,
+        Reason::NoOrder => 4,
     }
 }
 

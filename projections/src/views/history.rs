@@ -155,6 +155,7 @@ impl HistoryEvent {
                 named("chargeback_lost").attempt(*attempt).amount(*amount).reference(reference)
             }
             Event::WebhookNoted { kind } => named("webhook_noted").detail(kind),
+            Event::SurfaceNoted { data: _ } => named("surface_noted"),
         }
     }
 

@@ -73,6 +73,7 @@ impl Server {
             id: other(),
             api_key_hashes: vec![hash_of(OTHER_KEY)],
             webhooks: BTreeMap::from_iter(webhooks),
+            ..config.tenants[0].clone()
         });
         let app = startup::open(config, "127.0.0.1:8080".parse().unwrap()).await.unwrap();
         let router = startup::router(Arc::clone(&app));

@@ -75,6 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
                 email: Some("ada@example.com".to_owned()),
                 phone: Some("+44 20 7946 0000".to_owned()),
                 ip: Some("192.0.2.7".to_owned()),
+                details: BTreeMap::new(),
             },
             return_urls: ReturnUrls {
                 success: Some("https://shop.example/thanks".to_owned()),
@@ -317,6 +318,22 @@ pub(super) fn cases() -> Vec<Case> {
                 payment_method: Some(card(Some("Ada L."))),
             },
         ],
+    );
+    several(
+        "surface_noted.v1",
+        command("akinon.purchase.answer", "6f1d"),
+        vec![Event::SurfaceNoted { data: BTreeMap::from([("answer".to_owned(), "PENDING".to_owned())]) }],
+    );
+    several(
+        "personal_details",
+        command("kronor.purchase_order", "A-1004"),
+        vec![Event::CheckoutSubmitted(Box::new(Checkout {
+            customer: Customer {
+                details: BTreeMap::from([("billingAddress.city".to_owned(), "Malm\u{f6}".to_owned())]),
+                ..Customer::default()
+            },
+            ..least_checkout()
+        }))],
     );
     cases
 }

@@ -86,6 +86,7 @@ fn name_of(changes: &Changes) -> &'static str {
             order::Event::ChargebackWon { .. } => "chargeback_won.v1",
             order::Event::ChargebackLost { .. } => "chargeback_lost.v1",
             order::Event::WebhookNoted { .. } => "webhook_noted.v1",
+            order::Event::SurfaceNoted { .. } => "surface_noted.v1",
         },
         Changes::Offer(events) => match &events[0] {
             offer::Event::OfferRegistered(_) => "offer_registered.v1",

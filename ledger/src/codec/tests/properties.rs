@@ -59,16 +59,19 @@ fn item() -> impl Strategy<Value = Item> + Clone {
     )
 }
 
+fn notes() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> + Clone {
+    btree_map(text(), text(), 0..3)
+}
+
 fn checkout() -> impl Strategy<Value = Checkout> + Clone {
     let capture = prop::sample::select(vec![CaptureMode::Automatic, CaptureMode::Manual]);
-    let customer = (of(text()), of(text()), of(text()), of(text()))
-        .prop_map(|(name, email, phone, ip)| Customer { name, email, phone, ip });
+    let customer = (of(text()), of(text()), of(text()), of(text()), notes())
+        .prop_map(|(name, email, phone, ip, details)| Customer { name, email, phone, ip, details });
     let urls = (of(text()), of(text()), of(text())).prop_map(|(success, failure, cancel)| ReturnUrls {
         success,
         failure,
         cancel,
     });
-    let notes = || btree_map(text(), text(), 0..3);
     let surface = (text(), notes()).prop_map(|(name, data)| Surface { name, data });
     let paid = (money(), text(), capture, of(payment_method()), vec(item(), 0..3));
     (paid, customer, urls, notes(), moment(), surface).prop_map(
@@ -107,6 +110,7 @@ fn order_event() -> impl Strategy<Value = Event> + Clone {
         attempt().prop_map(|attempt| Event::PaymentVoided { attempt }),
         attempt().prop_map(|attempt| Event::AuthorizationExpired { attempt }),
         text().prop_map(|kind| Event::WebhookNoted { kind }),
+        notes().prop_map(|data| Event::SurfaceNoted { data }),
     ];
     prop_oneof![
         checkout().prop_map(|checkout| Event::CheckoutSubmitted(Box::new(checkout))),

@@ -1,5 +1,7 @@
 //! Given these reports, when this is asked, then that.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::{about, after, checkout, eur, expiry, fold, submitted};
@@ -230,7 +232,7 @@ fn a_buyer_retries_with_another_card() {
 #[test]
 fn a_new_attempt_is_refused_once_the_order_is_captured_canceled_or_expired() {
     let now = jiff::Timestamp::from_second(0).unwrap();
-    let retry = Command::StartAttempt { payment_method: None, now };
+    let retry = Command::StartAttempt { payment_method: None, now, data: BTreeMap::new() };
     let cases = [
         (captured("c1", 100), Status::Captured),
         (Command::Cancel, Status::Canceled),
@@ -239,7 +241,7 @@ fn a_new_attempt_is_refused_once_the_order_is_captured_canceled_or_expired() {
     for (command, status) in cases {
         refuses(&automatic(&[command]), &retry, Rejection::AttemptRefused { status });
     }
-    let too_late = Command::StartAttempt { payment_method: None, now: expiry() };
+    let too_late = Command::StartAttempt { payment_method: None, now: expiry(), data: BTreeMap::new() };
     refuses(&automatic(&[]), &too_late, Rejection::AttemptRefused { status: Status::Expired });
     assert!(decide(Some(&automatic(&[declined()])), &retry).is_ok());
 }
@@ -316,4 +318,32 @@ fn an_order_holds_no_more_than_it_can() {
     }
     refuses(&order, &captured("one more", 1), Rejection::TooManyEntries);
     assert!(decide(Some(&order), &captured("c1", 1)).is_ok(), "what is known is still noted");
+}
+
+#[test]
+fn an_order_paid_outside_is_captured_by_its_confirmation_once_and_in_time() {
+    let confirm = |amount, now| Command::Confirm {
+        payment_reference: Some("host-1".to_owned()),
+        reference: "confirmation".to_owned(),
+        amount: eur(amount),
+        now,
+    };
+    let in_time = expiry() - jiff::SignedDuration::from_secs(1);
+    let order = submitted(CaptureMode::Manual);
+    refuses(&order, &confirm(101, in_time), Rejection::ExceedsOrder { amount_minor: 100 });
+    refuses(&order, &confirm(100, expiry()), Rejection::NotConfirmable { status: Status::Expired });
+    let confirmed = after(order, &[confirm(100, in_time)]);
+    assert_eq!((confirmed.status(), confirmed.balance().balance_minor), (Status::Captured, 100));
+    assert_eq!(confirmed.anomalies(), []);
+    refuses(&confirmed, &confirm(100, in_time), Rejection::NotConfirmable { status: Status::Captured });
+    let canceled = manual(&[Command::Cancel]);
+    refuses(&canceled, &confirm(100, in_time), Rejection::NotConfirmable { status: Status::Canceled });
+}
+
+#[test]
+fn what_a_surface_notes_changes_nothing() {
+    let order = manual(&[authorized(100)]);
+    let note = Command::Note { data: BTreeMap::from([("answer".to_owned(), "PENDING".to_owned())]) };
+    assert_eq!(after(order.clone(), &[note]), order);
+    assert_eq!(decide(Some(&order), &Command::Note { data: BTreeMap::new() }), Ok(Vec::new()));
 }

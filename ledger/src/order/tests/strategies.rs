@@ -1,5 +1,7 @@
 //! What anybody might send, as proptest strategies.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -80,7 +82,18 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         (-5_i64..5).prop_map(|seconds| jiff::Timestamp::from_second(expiry().as_second() + seconds).unwrap());
     prop_oneof![
         6 => notification().prop_map(Command::Record),
-        1 => now.clone().prop_map(|now| Command::StartAttempt { payment_method: None, now }),
+        1 => now.clone().prop_map(|now| Command::StartAttempt {
+            payment_method: None,
+            now,
+            data: BTreeMap::new(),
+        }),
+        1 => Just(Command::Note { data: BTreeMap::from([("a".to_owned(), "b".to_owned())]) }),
+        1 => (reference(), amount(), now.clone()).prop_map(|(reference, amount, now)| Command::Confirm {
+            payment_reference: None,
+            reference,
+            amount,
+            now,
+        }),
         1 => (small_id(), proptest::option::of(amount()))
             .prop_map(|(id, amount)| Command::Capture { id: CaptureId(id), amount }),
         2 => (small_id(), proptest::option::of(amount()))
