@@ -321,12 +321,12 @@ pub(super) fn cases() -> Vec<Case> {
     );
     several(
         "surface_noted.v1",
-        command("akinon.purchase.answer", "6f1d"),
+        command("surface.answer", "k-7"),
         vec![Event::SurfaceNoted { data: BTreeMap::from([("answer".to_owned(), "PENDING".to_owned())]) }],
     );
     several(
         "personal_details",
-        command("kronor.purchase_order", "A-1004"),
+        command("checkout", "A-1004"),
         vec![Event::CheckoutSubmitted(Box::new(Checkout {
             customer: Customer {
                 details: BTreeMap::from([("billingAddress.city".to_owned(), "Malm\u{f6}".to_owned())]),
