@@ -4,6 +4,7 @@
 
 mod doctor;
 mod history;
+mod quarantine;
 mod rebuild;
 mod serve;
 mod table;
@@ -39,6 +40,8 @@ enum Command {
     History(history::History),
     /// Fold the whole log into new views and make them live. The server must be stopped.
     Rebuild(rebuild::Rebuild),
+    /// List, show, retry or discard webhooks that were set aside, through a running server.
+    Quarantine(quarantine::Quarantine),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -175,7 +178,7 @@ impl Cli {
         // A server tells its story; a command speaks up when something is wrong.
         let level = match command {
             Command::Serve => "info",
-            Command::History(_) | Command::Rebuild(_) | Command::Doctor(_) => "warn",
+            Command::History(_) | Command::Rebuild(_) | Command::Quarantine(_) | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
         runtime.block_on(async move {
@@ -183,6 +186,7 @@ impl Cli {
                 Command::Serve => serve::run(config).await,
                 Command::History(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
+                Command::Quarantine(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,
             }
         })
@@ -217,8 +221,13 @@ fn log(format: LogFormat, level: &str) {
 
 /// Writes data. Whoever reads it may have stopped, such as `head`: that is no failure.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for data that need not be text.
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("cannot write to stdout: {error}")))
         }

@@ -32,6 +32,10 @@ pub mod operation {
     pub const REFUND: &str = "refund";
     /// A cancellation of an order.
     pub const CANCELLATION: &str = "cancellation";
+    /// Trying a quarantined webhook again.
+    pub const QUARANTINE_RETRY: &str = "quarantine.retry";
+    /// Discarding a quarantined webhook.
+    pub const QUARANTINE_DISCARD: &str = "quarantine.discard";
     /// The registration of an offer.
     pub const OFFER: &str = "offer";
     /// A checkout on the Azotte surface.
@@ -84,7 +88,8 @@ impl Ask {
         Ok(Ask { tenant, key, hash: RequestHash::of(&canonical), at: now() })
     }
 
-    fn cause(&self, operation: &str) -> Cause {
+    /// Why a commit of this operation comes about.
+    pub fn cause(&self, operation: &str) -> Cause {
         Cause::Command { operation: operation.to_owned(), key: self.key.clone(), request_hash: self.hash }
     }
 }
@@ -170,7 +175,7 @@ impl From<projections::StoreError> for OrderError {
 
 impl OrderError {
     /// How `execute` ended, with what its rules refused in this module's words.
-    fn of<R: std::error::Error + Send + Sync + 'static>(
+    pub fn of<R: std::error::Error + Send + Sync + 'static>(
         error: ExecuteError<R>,
         rejected: impl FnOnce(R) -> OrderError,
     ) -> Self {

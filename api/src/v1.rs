@@ -44,6 +44,9 @@ pub fn routes() -> Routes {
         ("/v1/offers/{id}", get(offers::get).put(offers::put)),
         (feed::PATH, get(feed::get)),
         ("/v1/quarantine", get(quarantine::get)),
+        ("/v1/quarantine/{id}", get(quarantine::get_one)),
+        ("/v1/quarantine/{id}/retry", post(quarantine::retry)),
+        ("/v1/quarantine/{id}/discard", post(quarantine::discard)),
     ]
 }
 
@@ -69,6 +72,9 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
         offers::put,
         feed::get,
         quarantine::get,
+        quarantine::get_one,
+        quarantine::retry,
+        quarantine::discard,
     ),
     components(schemas(shapes::StatusWord, shapes::CaptureWord))
 )]

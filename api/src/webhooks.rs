@@ -2,7 +2,8 @@
 //!
 //! In reading order: `receive`, the route; `source`, what a kind of sender is, and one file for each under
 //! `sources`; `apply`, how an item finds its order; `quarantine`, where the others go, and `budget`, which
-//! bounds what strangers can put there; `release`, which applies what had to wait.
+//! bounds what strangers can put there; `release`, which applies what had to wait; `settle`, what a person does about the
+//! rest.
 //!
 //! What must stay true: nothing is acknowledged before the journal has it; nothing that is not verified reaches
 //! an order, or takes an id that a genuine webhook could have.
@@ -13,6 +14,7 @@ mod budget;
 mod quarantine;
 mod receive;
 mod release;
+mod settle;
 mod source;
 mod sources;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use crate::http::Routes;
 use budget::Budget;
 
 pub use release::run as run_release;
+pub use settle::{SettleError, Settled, discard, retry};
 
 /// What the OpenAPI document says of webhooks.
 #[derive(OpenApi)]

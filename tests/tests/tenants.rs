@@ -50,6 +50,9 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/v1/offers/{}", Seen::NotFound),
     ("GET", "/v1/feed", Seen::Feed),
     ("GET", "/v1/quarantine", Seen::Nothing),
+    ("GET", "/v1/quarantine/{}", Seen::NotFound),
+    ("POST", "/v1/quarantine/{}/retry", Seen::NotFound),
+    ("POST", "/v1/quarantine/{}/discard", Seen::NotFound),
     ("POST", "/webhooks/{}/{}", Seen::Signed),
     ("POST", "/azotte/api/c2a/offer/checkout", Seen::NotFound),
     ("GET", "/azotte/api/c2a/offer/checkout/{}/status", Seen::NotFound),
@@ -68,6 +71,7 @@ struct Made {
     reference: String,
     token: String,
     offer: String,
+    quarantined: String,
 }
 
 async fn make(shop: &Client) -> Made {
@@ -78,6 +82,7 @@ async fn make(shop: &Client) -> Made {
     shop.wait_for(&order, "captured").await;
     shop.put(&format!("/v1/offers/{offer}"), &json!({"amount": eur(100)})).await.expect(201);
     shop.webhook_bytes(&unique("evt"), b"unreadable").await.expect(202);
+    let quarantined = shop.get("/v1/quarantine").await.expect(200).text("/webhooks/0/id");
     Made {
         tracking: reply.text("/tracking_number"),
         position: reply.text("/position"),
@@ -85,6 +90,7 @@ async fn make(shop: &Client) -> Made {
         token: reply.text("/status_token"),
         order,
         offer,
+        quarantined,
     }
 }
 
@@ -108,6 +114,7 @@ fn request(client: &Client, method: &str, path: &str, body: Option<&Value>) -> R
 fn paths(route: &str, made: &Made) -> Vec<String> {
     let names = match route {
         _ if route.contains("/offers/") => vec![&made.offer],
+        _ if route.contains("/quarantine/") => vec![&made.quarantined],
         _ if route.starts_with("/azotte") => vec![&made.tracking],
         _ => vec![&made.order, &made.tracking],
     };
@@ -118,7 +125,8 @@ fn body(route: &str, made: &Made) -> Option<Value> {
     let items = json!([{"itemIdentifier": "plan"}]);
     match route {
         _ if route.ends_with("/captures") || route.ends_with("/refunds") => Some(json!({"amount": eur(1)})),
-        _ if route.ends_with("/cancellations") => Some(json!({})),
+        _ if route.ends_with("/cancellations") || route.ends_with("/retry") => Some(json!({})),
+        _ if route.ends_with("/discard") => Some(json!({"reason": "not mine"})),
         "/azotte/api/c2a/offer/checkout" => Some(json!({
             "order": {"offerIdentifier": made.offer, "correlationId": unique("cor"), "items": items},
             "paymentMethod": {"paymentChannel": "PayPal"},

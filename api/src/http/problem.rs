@@ -61,6 +61,8 @@ codes! {
     CancellationPending "cancellation_pending" CONFLICT "The order is being canceled"
     CapturePending "capture_pending" CONFLICT "A capture is pending"
     AttemptRefused "attempt_refused" CONFLICT "The order takes no new payment attempt"
+    WebhookClosed "webhook_closed" CONFLICT "The webhook was released or discarded before"
+    WebhookNotApplied "webhook_not_applied" CONFLICT "The webhook cannot be applied"
     IdTaken "id_taken" CONFLICT "The id is taken"
     TooManyEntries "too_many_entries" CONFLICT "The order holds as many entries as it can"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
