@@ -11,6 +11,7 @@ mod events;
 pub mod fields;
 pub(crate) mod history;
 pub mod items;
+mod notifications;
 mod offers;
 mod order;
 mod orders;
@@ -44,6 +45,8 @@ pub fn routes() -> Routes {
         ("/v1/offers/{id}", get(offers::get).put(offers::put)),
         (feed::PATH, get(feed::get)),
         ("/v1/quarantine", get(quarantine::get)),
+        ("/v1/notifications", get(notifications::get)),
+        ("/v1/notifications/{id}/retry", post(notifications::retry)),
     ]
 }
 
@@ -69,6 +72,8 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
         offers::put,
         feed::get,
         quarantine::get,
+        notifications::get,
+        notifications::retry,
     ),
     components(schemas(shapes::StatusWord, shapes::CaptureWord))
 )]

@@ -50,6 +50,8 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/v1/offers/{}", Seen::NotFound),
     ("GET", "/v1/feed", Seen::Feed),
     ("GET", "/v1/quarantine", Seen::Nothing),
+    ("GET", "/v1/notifications", Seen::Nothing),
+    ("POST", "/v1/notifications/{}/retry", Seen::NotFound),
     ("POST", "/webhooks/{}/{}", Seen::Signed),
     ("POST", "/azotte/api/c2a/offer/checkout", Seen::NotFound),
     ("GET", "/azotte/api/c2a/offer/checkout/{}/status", Seen::NotFound),
