@@ -466,6 +466,27 @@ async fn one_node_delivers_and_another_takes_over_when_it_is_killed(kind: Kind) 
     assert_eq!((receiver.statuses(&order).len(), delivered_by(&shops[owner]).await), (3, 3));
 }
 
+/// Longer than a node may deliver without saying that it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_nats_delays_and_loses_nothing() {
+    let mut world = World::with(Kind::JetStreamNewest, notified(1)).await;
+    let receiver = Receiver::taking(address(&world), SECRETS).await;
+    let shop = world.other_shop();
+    let mut orders = vec![captured_order(&shop).await];
+    world.nats.as_mut().expect("a nats-server").kill();
+    eventually("the end of the lease", async || {
+        world.servers[0].printed().contains("it cannot reach the journal").then_some(())
+    })
+    .await;
+    world.nats.as_mut().expect("a nats-server").restart().await;
+    world.servers[0].ready().await;
+    orders.push(captured_order(&shop).await);
+    for order in &orders {
+        receiver.wait_for(order, "captured").await;
+    }
+    assert_eq!(receiver.statuses(&orders[1]), CAPTURED);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_nodes_delivers_on_the_newest_server() {
     one_node_delivers_and_another_takes_over_when_it_is_killed(Kind::JetStreamNewest).await;

@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 /// The document, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Who delivers: one run of a worker, whose id is never used again. None: nobody, and whoever comes may.
+    /// Who delivers: a worker of one process, whose id is never used again. None: nobody, and whoever comes may.
     pub owner: Option<Uuid>,
     /// How far the log was read, by partition.
     pub read: Vec<u64>,

@@ -19,7 +19,7 @@ pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(72);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// The wait when it is not the receiver who failed.
-const POSTPONED: SignedDuration = SignedDuration::from_secs(1);
+const POSTPONED: SignedDuration = SignedDuration::from_secs(5);
 
 /// A message that is pending, or was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,10 +46,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 16;
 /// Commits that are read ahead.
 const READ_AHEAD: usize = 64;
-/// How long attempts under way may take to end when the server shuts down; each step of the last save as well.
+/// How long attempts under way may take to end when the server shuts down; and then the last save.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 
 pub(super) struct Worker {
+    /// Names this worker in the document; no other has ever had it or will have it.
+    owner: Uuid,
     app: Arc<App>,
     tenant: TenantId,
     sender: Arc<Sender>,
@@ -58,7 +60,6 @@ pub(super) struct Worker {
 
 /// The document as its new owner has put it.
 struct Taken {
-    owner: Uuid,
     revision: u64,
     since: Instant,
     queue: Queue,
@@ -67,7 +68,7 @@ struct Taken {
 impl Worker {
     pub(super) fn new(app: Arc<App>, tenant: TenantId, sender: Sender) -> Self {
         let store = Store::new(&tenant, Arc::clone(app.ledger.journal()));
-        Worker { app, tenant, sender: Arc::new(sender), store }
+        Worker { owner: Uuid::new_v4(), app, tenant, sender: Arc::new(sender), store }
     }
 
     pub(super) async fn run(self) {
@@ -83,6 +84,10 @@ impl Worker {
                 tracing::warn!(%tenant, reason, "this node stops delivering the tenant's notifications");
             }
             metrics::notifications_pending(tenant.as_str(), 0, 0);
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = shutdown.begun() => return,
+            }
         }
     }
 
@@ -116,21 +121,20 @@ impl Worker {
             Some(_) | None => Instant::now(),
         };
         *seen = Some((revision, since));
-        if document.owner.is_some() && since.elapsed() < LEASE + MARGIN {
+        let is_anothers = document.owner.is_some_and(|owner| owner != self.owner);
+        if is_anothers && since.elapsed() < LEASE + MARGIN {
             return Ok(None);
         }
         let document = self.within_the_log(document).await?;
-        let (owner, since) = (Uuid::new_v4(), Instant::now());
+        let since = Instant::now();
         let queue = document.into_queue();
-        match self.store.put(revision, &Document::of(&queue, Some(owner))).await {
-            Ok(revision) => Ok(Some(Taken { owner, revision, since, queue })),
+        match self.store.put(revision, &Document::of(&queue, Some(self.owner))).await {
+            Ok(revision) => Ok(Some(Taken { revision, since, queue })),
             Err(PutMemoError::Conflict) => Ok(None),
             Err(error @ (PutMemoError::Unknown(_) | PutMemoError::Unavailable(_))) => Err(error.into()),
         }
     }
-}
 
-impl Worker {
     /// A document that is ahead of the log was of a log that is gone, one that knows fewer partitions of one that grew.
     async fn within_the_log(&self, mut document: Document) -> Result<Document, StoreError> {
         let journal = self.app.ledger.journal();
@@ -174,7 +178,6 @@ enum Saved {
 /// A worker while it delivers.
 struct Delivery<'a> {
     worker: &'a Worker,
-    owner: Uuid,
     revision: u64,
     /// When this node has to stop, unless a save comes through before.
     lease_ends: Instant,
@@ -183,23 +186,25 @@ struct Delivery<'a> {
     bodies: HashMap<Position, Bytes>,
     /// There is something that the next process should know.
     unsaved: bool,
-    /// The receiver did not take the last message.
+    /// The receiver did not take the last message, or the log could not be read: said once, not for each of what may
+    /// be a thousand messages.
     failing: bool,
+    unread: bool,
     dice: fastrand::Rng,
 }
 
 impl<'a> Delivery<'a> {
     fn new(worker: &'a Worker, taken: Taken) -> Self {
-        let Taken { owner, revision, since, queue } = taken;
+        let Taken { revision, since, queue } = taken;
         Delivery {
             worker,
-            owner,
             revision,
             lease_ends: since + LEASE,
             queue,
             bodies: HashMap::new(),
             unsaved: false,
             failing: false,
+            unread: false,
             dice: fastrand::Rng::new(),
         }
     }
@@ -229,9 +234,8 @@ impl<'a> Delivery<'a> {
                     save_began = Instant::now();
                     saves.push(self.save());
                 }
-                Some(saved) = saves.next() => match saved {
-                    Saved::Lost => return Some("another node does"),
-                    saved => self.saved(saved),
+                Some(saved) = saves.next() => if !self.note_save(saved) {
+                    return Some("another node does");
                 },
                 () = sleep_until(self.lease_ends) => return Some("it cannot reach the journal"),
                 Some(ended) = readers.join_next() => {
@@ -249,10 +253,15 @@ impl<'a> Delivery<'a> {
         };
         // What is still under way then is sent again by whoever comes next.
         let _in_time = timeout(PATIENCE_AT_END, settle_rest).await;
-        while let Some(saved) = saves.next().await {
-            self.saved(saved);
+        let let_go = async {
+            while let Some(saved) = saves.next().await {
+                self.note_save(saved);
+            }
+            self.release().await
+        };
+        if !timeout(PATIENCE_AT_END, let_go).await.unwrap_or(false) {
+            tracing::warn!("the place of the notifications is not saved; some may be sent once more");
         }
-        self.release().await;
         None
     }
 
@@ -279,7 +288,7 @@ impl<'a> Delivery<'a> {
 
     fn attempt(&mut self, id: NotificationId) -> BoxFuture<'static, (NotificationId, Attempt)> {
         let body = self.bodies.remove(&id.position);
-        let Worker { app, tenant, sender, store: _ } = self.worker;
+        let Worker { app, tenant, sender, owner: _, store: _ } = self.worker;
         let (ledger, tenant, sender) = (app.ledger.clone(), tenant.clone(), Arc::clone(sender));
         Box::pin(async move {
             let body = match body {
@@ -302,6 +311,7 @@ impl<'a> Delivery<'a> {
         self.unsaved = true;
         match attempt {
             Attempt::Delivered => {
+                self.unread = false;
                 if std::mem::take(&mut self.failing) {
                     tracing::info!(%tenant, "the tenant's endpoint takes notifications again");
                 }
@@ -309,7 +319,6 @@ impl<'a> Delivery<'a> {
                 metrics::notification("delivered");
             }
             Attempt::Refused(reason) => {
-                // One line when it begins, not one for each of what may be a thousand messages.
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::warn!(%tenant, notification = %id, reason, "the tenant's endpoint does not take notifications");
                 }
@@ -325,7 +334,9 @@ impl<'a> Delivery<'a> {
                 }
             }
             Attempt::Unread(error) => {
-                tracing::warn!(%tenant, notification = %id, %error, "a notification waits for the journal");
+                if !std::mem::replace(&mut self.unread, true) {
+                    tracing::warn!(%tenant, notification = %id, %error, "notifications cannot be made from the log");
+                }
                 self.queue.postpone(id.position, Timestamp::now());
             }
             Attempt::Void => {
@@ -342,7 +353,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn save(&mut self) -> BoxFuture<'static, Saved> {
-        let (store, owner, revision) = (self.worker.store.clone(), self.owner, self.revision);
+        let (store, owner, revision) = (self.worker.store.clone(), self.worker.owner, self.revision);
         let document = Document::of(&self.queue, Some(owner));
         self.unsaved = false;
         Box::pin(async move {
@@ -361,48 +372,47 @@ impl<'a> Delivery<'a> {
         })
     }
 
-    fn saved(&mut self, saved: Saved) {
+    /// False when the document is somebody else's.
+    fn note_save(&mut self, saved: Saved) -> bool {
         match saved {
             Saved::Done { revision, began } => {
                 self.revision = revision;
                 self.lease_ends = began + LEASE;
             }
-            Saved::Found { revision, requested } => {
-                self.revision = revision;
-                self.unsaved = true;
-                let now = Timestamp::now();
-                for position in requested {
-                    self.queue.retry(position, now);
-                }
-            }
+            Saved::Found { revision, requested } => self.note_requests(revision, requested),
             Saved::Failed(error) => {
                 tracing::warn!(tenant = %self.worker.tenant, %error, "the place of the notifications is not saved");
                 self.unsaved = true;
             }
-            Saved::Lost => {}
+            Saved::Lost => return false,
+        }
+        true
+    }
+
+    fn note_requests(&mut self, revision: u64, requested: Vec<Position>) {
+        self.revision = revision;
+        self.unsaved = true;
+        let now = Timestamp::now();
+        for position in requested {
+            self.queue.retry(position, now);
         }
     }
 
     /// Saves for the last time, and lets go of the document, so that whoever comes next need not wait.
-    async fn release(mut self) {
-        let let_go = async {
-            loop {
-                let document = Document::of(&self.queue, None);
-                match self.worker.store.put(self.revision, &document).await {
-                    Ok(_) => return true,
-                    Err(PutMemoError::Conflict) => {}
-                    Err(PutMemoError::Unknown(_) | PutMemoError::Unavailable(_)) => return false,
-                }
-                match self.worker.store.read().await {
-                    Ok(Some((revision, found))) if found.owner == Some(self.owner) => {
-                        self.saved(Saved::Found { revision, requested: found.requested });
-                    }
-                    Ok(_) | Err(_) => return false,
-                }
+    async fn release(&mut self) -> bool {
+        loop {
+            let document = Document::of(&self.queue, None);
+            match self.worker.store.put(self.revision, &document).await {
+                Ok(_) => return true,
+                Err(PutMemoError::Conflict) => {}
+                Err(PutMemoError::Unknown(_) | PutMemoError::Unavailable(_)) => return false,
             }
-        };
-        if timeout(PATIENCE_AT_END, let_go).await != Ok(true) {
-            tracing::warn!("the place of the notifications is not saved; some may be sent once more");
+            match self.worker.store.read().await {
+                Ok(Some((revision, found))) if found.owner == Some(self.worker.owner) => {
+                    self.note_requests(revision, found.requested);
+                }
+                Ok(_) | Err(_) => return false,
+            }
         }
     }
 
