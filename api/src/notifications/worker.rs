@@ -13,7 +13,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use jiff::Timestamp;
 use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId};
 use ledger::journal::PutMemoError;
@@ -30,6 +29,7 @@ use super::sender::Sender;
 use super::store::{Store, StoreError};
 use crate::app::App;
 use crate::metrics;
+use crate::orders::now;
 
 /// How long an owner may deliver after the last time it said that it is there.
 const LEASE: Duration = Duration::from_secs(10);
@@ -220,7 +220,7 @@ impl<'a> Delivery<'a> {
         let shutdown = self.worker.app.shutdown.clone();
         loop {
             while attempts.len() < AT_ONCE
-                && let Some(id) = self.queue.take(Timestamp::now())
+                && let Some(id) = self.queue.take(now())
             {
                 attempts.push(self.attempt(id));
             }
@@ -279,7 +279,7 @@ impl<'a> Delivery<'a> {
 
     fn note(&mut self, read: Read) {
         if let Some(Change { id, at, body }) = read.change {
-            self.queue.add(id, at, Timestamp::now());
+            self.queue.add(id, at, now());
             self.bodies.insert(id.position, body);
             self.unsaved = true;
         }
@@ -323,7 +323,7 @@ impl<'a> Delivery<'a> {
                     tracing::warn!(%tenant, notification = %id, reason, "the tenant's endpoint does not take notifications");
                 }
                 metrics::notification("failed");
-                let given_up = self.queue.failed(id.position, reason, Timestamp::now(), &mut self.dice);
+                let given_up = self.queue.failed(id.position, reason, now(), &mut self.dice);
                 if let Some(entry) = given_up {
                     let (attempts, reason) = (entry.attempts, entry.last_error);
                     tracing::error!(
@@ -337,7 +337,7 @@ impl<'a> Delivery<'a> {
                 if !std::mem::replace(&mut self.unread, true) {
                     tracing::warn!(%tenant, notification = %id, %error, "notifications cannot be made from the log");
                 }
-                self.queue.postpone(id.position, Timestamp::now());
+                self.queue.postpone(id.position, now());
             }
             Attempt::Void => {
                 tracing::error!(%tenant, notification = %id, "INTERNAL: a pending notification is of no status change");
@@ -348,7 +348,7 @@ impl<'a> Delivery<'a> {
 
     /// How long until there is something to send, as far as is known now.
     fn until_next(&self) -> Duration {
-        let wait = self.queue.next_at().map(|at| at.duration_since(Timestamp::now()));
+        let wait = self.queue.next_at().map(|at| at.duration_since(now()));
         wait.map_or(LEASE, |wait| Duration::try_from(wait).unwrap_or_default())
     }
 
@@ -392,9 +392,8 @@ impl<'a> Delivery<'a> {
     fn note_requests(&mut self, revision: u64, requested: Vec<Position>) {
         self.revision = revision;
         self.unsaved = true;
-        let now = Timestamp::now();
         for position in requested {
-            self.queue.retry(position, now);
+            self.queue.retry(position, now());
         }
     }
 
@@ -418,7 +417,7 @@ impl<'a> Delivery<'a> {
 
     fn report(&self) {
         let oldest = self.queue.pending().map(|entry| entry.changed_at).min();
-        let age = oldest.map_or(0, |oldest| Timestamp::now().duration_since(oldest).as_secs().max(0));
+        let age = oldest.map_or(0, |oldest| now().duration_since(oldest).as_secs().max(0));
         metrics::notifications_pending(
             self.worker.tenant.as_str(),
             self.queue.pending().len(),
