@@ -46,6 +46,9 @@ const TAIL_BYTES: usize = 4 * 1024 * 1024;
 const POLL: Duration = Duration::from_millis(100);
 /// How long to wait for a lock that somebody with a `sqlite3` prompt holds.
 const BUSY: Duration = Duration::from_secs(5);
+/// Why nothing is written.
+const READ_ONLY: &str = "the journal was opened for reading only";
+const STOPPED: &str = "the journal's writer has stopped";
 
 /// The format, with its comments: `.schema` shows them to whoever opens the file.
 ///
@@ -161,12 +164,7 @@ impl EmbeddedJournal {
         readers.keep(connection);
         Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, writer: None })
     }
-}
 
-const READ_ONLY: &str = "the journal was opened for reading only";
-const STOPPED: &str = "the journal's writer has stopped";
-
-impl EmbeddedJournal {
     /// The way to the writer; none where the file was opened for reading only.
     fn requests(&self) -> Option<&mpsc::Sender<Write>> {
         self.writer.as_ref()?.requests.as_ref()
@@ -422,10 +420,14 @@ struct PutMemo {
 }
 
 /// How one write of a stored batch ended: sequences of an append, revisions of a memo.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Outcome {
     Stored(u64),
-    Conflict { actual: u64 },
+    Conflict {
+        actual: u64,
+    },
+    /// Only this one could not be written.
+    Failed(rusqlite::Error),
 }
 
 #[derive(Debug, Clone)]
@@ -479,6 +481,7 @@ impl Write {
                     Ok(Outcome::Conflict { actual }) => {
                         Err(AppendError::Conflict { actual: position(actual) })
                     }
+                    Ok(Outcome::Failed(error)) => Err(AppendError::Unavailable(Box::new(error))),
                     Err(BatchError::RolledBack(error)) => Err(AppendError::Unavailable(Box::new(error))),
                     Err(BatchError::InDoubt(error)) => Err(AppendError::Unknown(Box::new(error))),
                 })
@@ -488,6 +491,7 @@ impl Write {
                 .send(match outcome {
                     Ok(Outcome::Stored(revision)) => Ok(revision),
                     Ok(Outcome::Conflict { .. }) => Err(PutMemoError::Conflict),
+                    Ok(Outcome::Failed(error)) => Err(PutMemoError::Unavailable(Box::new(error))),
                     Err(BatchError::RolledBack(error)) => Err(PutMemoError::Unavailable(Box::new(error))),
                     Err(BatchError::InDoubt(error)) => Err(PutMemoError::Unknown(Box::new(error))),
                 })
@@ -516,7 +520,11 @@ fn store(connection: &mut Connection, batch: &[Write]) -> Result<(u64, Vec<Outco
                 }
                 outcome
             }
-            Write::PutMemo(put) => store_memo(&transaction, put).map_err(BatchError::rolled_back)?,
+            Write::PutMemo(put) => match store_memo(&transaction, put) {
+                // A memo is not worth a commit, unless SQLite gave up the whole transaction.
+                Err(error) if !transaction.is_autocommit() => Outcome::Failed(error),
+                outcome => outcome.map_err(BatchError::rolled_back)?,
+            },
         };
         outcomes.push(outcome);
     }
@@ -533,6 +541,7 @@ fn store_memo(connection: &Connection, put: &PutMemo) -> rusqlite::Result<Outcom
     let mut put = connection
         .prepare_cached("INSERT OR REPLACE INTO memos (name, revision, bytes) VALUES (?1, ?2, ?3)")?;
     match std::str::from_utf8(bytes) {
+        // Text, for `sqlite3` to show.
         Ok(text) if !text.contains('\0') => put.execute((name, actual + 1, text))?,
         Ok(_) | Err(_) => put.execute((name, actual + 1, bytes.as_ref()))?,
     };
@@ -781,6 +790,21 @@ mod tests {
         let newest = stored[2].position;
         let next = journal.append(&draft(&stored[0].subject), newest.sequence).await.unwrap();
         assert_eq!(next, position(newest.sequence + 1));
+    }
+
+    #[tokio::test]
+    async fn a_memo_that_cannot_be_written_takes_no_commit_down_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open_tuned(directory.path(), "DROP TABLE memos");
+        let drafts: Vec<Draft> = (0..20).map(|_| draft(&subject())).collect();
+        let both = async |draft: &Draft| {
+            let put = journal.put_memo("a", 0, "{}".into());
+            let (appended, put) = tokio::join!(journal.append(draft, 0), put);
+            assert!(matches!(put, Err(PutMemoError::Unavailable(_))), "{put:?}");
+            appended.unwrap()
+        };
+        futures::future::join_all(drafts.iter().map(both)).await;
+        assert_eq!(journal.last_sequence(PARTITION).await.unwrap(), 20);
     }
 
     #[tokio::test]
