@@ -132,9 +132,10 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match error {
             ServerError::Journal(error) => error.into(),
-            ServerError::DataDirectory { .. } | ServerError::Store(_) | ServerError::Projector(_) => {
-                Failure::new(chain(&error))
-            }
+            ServerError::DataDirectory { .. }
+            | ServerError::Store(_)
+            | ServerError::Projector(_)
+            | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::ids::TenantId;
 use serde::Deserialize;
@@ -203,8 +204,8 @@ pub struct TenantConfig {
 /// Where a tenant is told of status changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotificationEndpoint {
-    /// An http(s) URL.
-    pub url: String,
+    /// An http(s) URL without credentials.
+    pub url: Uri,
     /// Every message is signed with each of these: `whsec_` and base64.
     pub secrets: Vec<Secret>,
 }
@@ -569,7 +570,7 @@ impl RawTenant {
         let notifications = self.notifications.map(|endpoint| {
             let at = format!("tenants.{id}.notifications");
             let secrets = standard_secrets(&at, endpoint.secrets)?;
-            Ok(NotificationEndpoint { url: check_url(&format!("{at}.url"), endpoint.url)?, secrets })
+            Ok(NotificationEndpoint { url: endpoint_url(&format!("{at}.url"), &endpoint.url)?, secrets })
         });
         Ok(TenantConfig {
             akinon_hash_key,
@@ -633,6 +634,18 @@ fn check_url(key: &str, url: String) -> Result<String, ConfigError> {
         return Err(ConfigError::new(format!("{key}: {url:?} is not an http(s) URL")));
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// An absolute http(s) URL that requests are sent to, as it is. What stands before an `@` would be shown where secrets
+/// never are.
+fn endpoint_url(key: &str, url: &str) -> Result<Uri, ConfigError> {
+    let uri: Option<Uri> = url.parse().ok();
+    let is_usable = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && !uri.authority().is_none_or(|a| a.as_str().contains('@'))
+    };
+    uri.filter(is_usable)
+        .ok_or_else(|| ConfigError::new(format!("{key}: not an http(s) URL without user and password")))
 }
 
 fn within(
@@ -761,6 +774,18 @@ mod tests {
         refused(&tenant(&format!("{source}[]")), "tenants.acme.webhooks.psp");
         refused(&tenant(&format!("{source}[\"hunter2\"]")), "whsec_");
         refused(&tenant("[tenants.webhooks.psp]\nscheme = \"x\"\nsecrets = []"), "x");
+        let endpoint = |url: &str, secrets: &str| {
+            tenant(&format!("[tenants.notifications]\nurl = \"{url}\"\nsecrets = {secrets}"))
+        };
+        let secret = "[\"whsec_c2VjcmV0\"]";
+        assert!(load(&endpoint("https://shop.example/hook/", secret), &[], &[]).is_ok());
+        for url in
+            ["", "shop.example", "/hook", "ftp://shop.example", "https://", "https://u:pw@shop.example"]
+        {
+            refused(&endpoint(url, secret), "tenants.acme.notifications.url");
+        }
+        refused(&endpoint("https://shop.example", "[]"), "tenants.acme.notifications.secrets");
+        refused(&endpoint("https://shop.example", "[\"hunter2\"]"), "whsec_");
     }
 
     #[test]

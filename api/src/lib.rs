@@ -2,7 +2,7 @@
 //!
 //! In reading order: `config` and `startup`; `app`, what every request shares; `orders`, the use cases that every
 //! surface shares; `http`, what every route needs; `v1`, the native API; `feed`; `surfaces`, the vendors' doors, and
-//! `cards`; `webhooks`; `timers`; operations (`health`, `metrics`, `openapi`); and `cli`.
+//! `cards`; `webhooks`; `notifications`; `timers`; operations (`health`, `metrics`, `openapi`); and `cli`.
 //!
 //! What must stay true: a surface knows its own words and `orders`, and no other surface; nothing here decides what
 //! may happen to an order.
@@ -16,6 +16,7 @@ pub mod feed;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod notifications;
 pub mod openapi;
 pub mod orders;
 pub mod sandbox;

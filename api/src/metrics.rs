@@ -17,6 +17,8 @@ use crate::http::Routes;
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
 const LATENCY: &str = "daybook_http_request_duration_seconds";
+const PENDING: &str = "daybook_notifications_pending";
+const OLDEST: &str = "daybook_notifications_oldest_seconds";
 const LATENCY_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -55,6 +57,9 @@ fn describe() {
     );
     metrics::describe_gauge!("daybook_projector_applied_sequence", "The newest commit in the views");
     metrics::describe_counter!("daybook_webhooks_total", "Webhooks by source, result and reason");
+    metrics::describe_counter!("daybook_notifications_total", "Attempts to notify tenants, by result");
+    metrics::describe_gauge!(PENDING, "Notifications that this node has to deliver, by tenant");
+    metrics::describe_gauge!(OLDEST, "Age of the oldest of them, by tenant");
 }
 
 thread_local! {
@@ -111,6 +116,17 @@ fn known(method: &Method) -> &'static str {
 pub fn webhook(source: &str, result: &'static str, reason: Option<&'static str>) {
     metrics::counter!("daybook_webhooks_total", "source" => source.to_owned(), "result" => result, "reason" => reason.unwrap_or(""))
         .increment(1);
+}
+
+/// Counts an attempt to notify a tenant: `delivered` or `failed`, and `given_up` besides when it was the last.
+pub fn notification(result: &'static str) {
+    metrics::counter!("daybook_notifications_total", "result" => result).increment(1);
+}
+
+/// What this node has to deliver to a tenant, and the age of the oldest status change among it.
+pub fn notifications_pending(tenant: &str, pending: usize, oldest_seconds: u64) {
+    metrics::gauge!(PENDING, "tenant" => tenant.to_owned()).set(pending as f64);
+    metrics::gauge!(OLDEST, "tenant" => tenant.to_owned()).set(oldest_seconds as f64);
 }
 
 /// The one route.

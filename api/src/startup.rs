@@ -26,7 +26,7 @@ use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
-use crate::{health, metrics, openapi, sandbox, surfaces, timers, v1, webhooks};
+use crate::{health, metrics, notifications, openapi, sandbox, surfaces, timers, v1, webhooks};
 
 /// How long to wait for a journal that cannot be reached when the server starts.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
@@ -86,6 +86,9 @@ pub enum ServerError {
     /// The projector refuses to follow the log.
     #[error(transparent)]
     Projector(#[from] projections::StartError),
+    /// Tenants cannot be notified as it is configured, or the journal does not say from where on.
+    #[error(transparent)]
+    Notifications(#[from] notifications::BeginError),
 }
 
 /// Where the embedded journal is.
@@ -165,6 +168,7 @@ pub async fn open_on(
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
+    notifications::begin(&journal, &config).await?;
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.
     let give_up_after = retry.give_up_after.min(config.limits.request_timeout * 2 / 3);
@@ -229,13 +233,14 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Starts what runs beside the requests: timers, the release of quarantined webhooks, the sandbox. Each task ends
+/// Starts what runs beside the requests: timers, the release of quarantined webhooks, notifications, the sandbox. Each task ends
 /// by itself when the shutdown begins.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         keep_running("upkeep", app, upkeep),
         keep_running("expiry", app, timers::run_expiry),
         keep_running("release", app, webhooks::run_release),
+        keep_running("notifications", app, notifications::run),
     ];
     if let Some(settings) = sandbox_settings(app) {
         tasks.push(keep_running("sandbox", app, move |app| {

@@ -11,6 +11,7 @@ mod events;
 pub mod fields;
 pub(crate) mod history;
 pub mod items;
+mod notifications;
 mod offers;
 mod order;
 mod orders;
@@ -47,6 +48,8 @@ pub fn routes() -> Routes {
         ("/v1/quarantine/{id}", get(quarantine::get_one)),
         ("/v1/quarantine/{id}/retry", post(quarantine::retry)),
         ("/v1/quarantine/{id}/discard", post(quarantine::discard)),
+        ("/v1/notifications", get(notifications::get)),
+        ("/v1/notifications/{id}/retry", post(notifications::retry)),
     ]
 }
 
@@ -75,6 +78,8 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
         quarantine::get_one,
         quarantine::retry,
         quarantine::discard,
+        notifications::get,
+        notifications::retry,
     ),
     components(schemas(shapes::StatusWord, shapes::CaptureWord))
 )]

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::response::Response;
+use bytes::Bytes;
 use daybook::startup;
 use futures::StreamExt;
 use ledger::codec;
 use ledger::ids::{CaptureId, CommitId, Position, RecordId};
-use ledger::journal::{AppendError, Description, Draft, Journal, ReadError, Stored, Subject, Tail};
+use ledger::journal::{
+    AppendError, Description, Draft, Journal, Memo, PutMemoError, ReadError, Stored, Subject, Tail,
+};
 use ledger::order::Fact;
 use serde_json::{Value, json};
 use support::{Server, checkout, euros, get, post, put, webhook};
@@ -83,6 +86,14 @@ impl Journal for Faulty {
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
         self.inner.tail(partition, after).await
+    }
+
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
+        self.inner.memo(name).await
+    }
+
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
+        self.inner.put_memo(name, expected, bytes).await
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {

@@ -123,6 +123,46 @@ pub enum OpenError {
     Refused(String),
 }
 
+/// A small named document that is kept beside the log and may change: how far a node has come with something, say.
+///
+/// Memos are no facts of orders. A journal without them is a whole ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memo {
+    /// Grows with every change; what the next change has to name.
+    pub revision: u64,
+    /// Exactly the bytes that were put. Empty when an operator took the memo away by hand.
+    pub bytes: Bytes,
+}
+
+/// The largest memo that every journal takes, in bytes.
+pub const MAX_MEMO_BYTES: usize = 960 * 1024;
+
+/// How the putting of a memo ended when it did not end as stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PutMemoError {
+    /// The memo is not at the expected revision; nothing was changed. Read it again.
+    #[error("the memo is at another revision")]
+    Conflict,
+    /// Nobody knows whether the memo was stored. Read it again.
+    #[error("it is unknown whether the memo was stored")]
+    Unknown(#[source] BoxError),
+    /// The memo was not stored.
+    #[error("the memo cannot be stored")]
+    Unavailable(#[source] BoxError),
+}
+
+impl PutMemoError {
+    /// Refuses what no journal has to take, before any of them is asked.
+    fn check_size(bytes: &[u8]) -> Result<(), PutMemoError> {
+        match bytes.len() {
+            0..=MAX_MEMO_BYTES => Ok(()),
+            size => Err(PutMemoError::Unavailable(
+                format!("the memo has {size} bytes; a journal takes {MAX_MEMO_BYTES}").into(),
+            )),
+        }
+    }
+}
+
 /// Commits of one partition in order, first those stored already, then new ones as they are stored.
 pub type Tail = BoxStream<'static, Result<Stored, ReadError>>;
 
@@ -158,6 +198,19 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// After an `Err` the tail ends; the reader opens a new one after the last commit it has seen.
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError>;
+
+    /// The memo of this name, if there is one; at least as new as any `put_memo` that returned before this call
+    /// began. A name is 1 to 64 of `a-z 0-9 . -`, and neither begins nor ends with a dot.
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError>;
+
+    /// Puts a memo in the place of the one at revision `expected` (0: there has never been one), and returns the
+    /// new revision, which is greater.
+    ///
+    /// - Returns only after the memo is stored as durably as a commit is.
+    /// - Of several puts with one expectation, exactly one is stored; the others end in `Conflict`.
+    /// - A memo is no commit: it takes no sequence, and no tail shows it.
+    /// - Memos of up to [`MAX_MEMO_BYTES`] bytes are taken; a larger one is `Unavailable`.
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError>;
 
     /// Facts about the journal for people: what it is, where, and how durable.
     async fn describe(&self) -> Result<Description, ReadError>;

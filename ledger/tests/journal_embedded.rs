@@ -8,7 +8,7 @@ use futures::StreamExt;
 use ledger::ids::Position;
 use ledger::journal::conformance::{Fixture, append_chain, draft, subject};
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
-use ledger::journal::{AppendError, Journal, OpenError, ReadError};
+use ledger::journal::{AppendError, Journal, OpenError, PutMemoError, ReadError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -113,6 +113,23 @@ async fn a_reader_follows_while_another_process_writes() {
     drop(fixture.journal);
     let late = EmbeddedJournal::open_read_only(path(&fixture.directory)).await.unwrap();
     assert_eq!(late.load(&before[0].subject).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_reader_sees_memos_and_a_file_from_before_there_were_any_has_none() {
+    let fixture = an_embedded_journal().await;
+    let reader = EmbeddedJournal::open_read_only(path(&fixture.directory)).await.unwrap();
+    fixture.journal.put_memo("a", 0, "{}".into()).await.unwrap();
+    assert_eq!(reader.memo("a").await.unwrap().map(|memo| memo.revision), Some(1));
+    let refused = reader.put_memo("a", 1, "{}".into()).await;
+    assert!(matches!(refused, Err(PutMemoError::Unavailable(_))), "{refused:?}");
+
+    let other = Connection::open(path(&fixture.directory)).unwrap();
+    other.execute_batch("DROP TABLE memos").unwrap();
+    assert_eq!(reader.memo("a").await.unwrap(), None);
+    let fixture = fixture.reopen().await;
+    assert_eq!(fixture.journal.memo("a").await.unwrap(), None);
+    fixture.journal.put_memo("a", 0, "{}".into()).await.unwrap();
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use ledger::ids::Position;
 use ledger::journal::conformance::nats::{self, NatsServer, NatsSettings};
 use ledger::journal::conformance::{Fixture, append_chain, draft, subject};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
-use ledger::journal::{AppendError, Draft, Journal, OpenError, ReadError, Tail};
+use ledger::journal::{AppendError, Draft, Journal, OpenError, PutMemoError, ReadError, Tail};
 use tempfile::TempDir;
 
 /// Dropped in this order: the client, its server, the server's directory.
@@ -309,8 +309,46 @@ async fn whoever_only_looks_creates_nothing() {
     }
     let journal = JetStreamJournal::connect(config.clone()).await.unwrap();
     append_chain(&journal, &subject(), 1).await;
-    let looking = JetStreamJournal::connect_existing(config).await.unwrap();
+    let looking = JetStreamJournal::connect_existing(config.clone()).await.unwrap();
     assert_eq!(looking.last_sequence(0).await.unwrap(), 1);
+    let revision = journal.put_memo("a", 0, "{}".into()).await.unwrap();
+    assert_eq!(looking.memo("a").await.unwrap().map(|memo| memo.revision), Some(revision));
+
+    // A journal from before there were memos has none, and whoever looks makes none.
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    context.delete_key_value("daybook_memos").await.unwrap();
+    let looking = JetStreamJournal::connect_existing(config).await.unwrap();
+    assert_eq!(looking.memo("a").await.unwrap(), None);
+    let refused = looking.put_memo("a", 0, "{}".into()).await;
+    assert!(matches!(refused, Err(PutMemoError::Unavailable(_))), "{refused:?}");
+    assert!(context.get_key_value("daybook_memos").await.is_err());
+}
+
+#[tokio::test]
+async fn memos_that_would_be_forgotten_by_themselves_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = NatsServer::start(nats::newest(), directory.path()).await;
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let forgetful = jetstream::kv::Config {
+        bucket: "daybook_memos".to_owned(),
+        max_age: Duration::from_secs(3600),
+        ..jetstream::kv::Config::default()
+    };
+    context.create_key_value(forgetful).await.unwrap();
+    let reason = refusal(JetStreamConfig::new(server.url())).await;
+    assert!(reason.contains("daybook_memos") && reason.contains("without an age limit"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_memo_that_an_operator_took_away_is_empty_and_can_be_put_again() {
+    let fixture = a_journal(nats::newest(), 1).await;
+    fixture.journal.put_memo("a", 0, "{}".into()).await.unwrap();
+    let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
+    context.get_key_value("daybook_memos").await.unwrap().delete("a").await.unwrap();
+    let memo = fixture.journal.memo("a").await.unwrap().unwrap();
+    assert!(memo.bytes.is_empty(), "{memo:?}");
+    fixture.journal.put_memo("a", memo.revision, "new".into()).await.unwrap();
+    assert_eq!(fixture.journal.memo("a").await.unwrap().unwrap().bytes, "new");
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@ pub mod client;
 pub mod feed;
 pub mod load;
 pub mod log;
+pub mod receiver;
 pub mod server;
 pub mod worlds;
 
 pub use client::{Client, Reply, checkout, eur};
 pub use log::Log;
+pub use receiver::Receiver;
 pub use server::Server;
 pub use worlds::{Kind, Setup, World};
 

@@ -29,11 +29,13 @@ pub struct Setup {
     pub demo: bool,
     /// Further top-level lines of the configuration file.
     pub config: String,
+    /// Further lines at its end, where they are about the tenant `globex`.
+    pub globex: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { servers: 1, demo: false, config: String::new() }
+        Setup { servers: 1, demo: false, config: String::new(), globex: String::new() }
     }
 }
 
@@ -95,7 +97,8 @@ impl World {
         let mut arguments = vec!["--data-dir".to_owned(), self.data_dir(index).display().to_string()];
         if !self.setup.demo {
             let file = self.directory.path().join("daybook.toml");
-            std::fs::write(&file, configuration(&self.setup.config)).expect("a configuration file");
+            let text = configuration(&self.setup.config) + &self.setup.globex;
+            std::fs::write(&file, text).expect("a configuration file");
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
         if let Some(nats) = &self.nats {
@@ -127,6 +130,11 @@ impl World {
     /// Where the API process number `index` keeps its data.
     pub fn data_dir(&self, index: usize) -> PathBuf {
         self.directory.path().join(format!("node-{index}"))
+    }
+
+    /// What it was made of.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// Where the log is kept.

@@ -53,6 +53,8 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/v1/quarantine/{}", Seen::NotFound),
     ("POST", "/v1/quarantine/{}/retry", Seen::NotFound),
     ("POST", "/v1/quarantine/{}/discard", Seen::NotFound),
+    ("GET", "/v1/notifications", Seen::Nothing),
+    ("POST", "/v1/notifications/{}/retry", Seen::NotFound),
     ("POST", "/webhooks/{}/{}", Seen::Signed),
     ("POST", "/azotte/api/c2a/offer/checkout", Seen::NotFound),
     ("GET", "/azotte/api/c2a/offer/checkout/{}/status", Seen::NotFound),

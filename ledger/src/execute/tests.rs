@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::*;
 use crate::ids::{RefundId, RequestHash};
 use crate::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
-use crate::journal::{Description, Tail};
+use crate::journal::{Description, Memo, PutMemoError, Tail};
 use crate::money::Money;
 use crate::order::{
     CaptureMode, Checkout, Command, Customer, Fact, Notification, Order, Rejection, ReturnUrls,
@@ -111,6 +112,14 @@ impl Journal for Faulty {
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
         self.journal.tail(partition, after).await
+    }
+
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
+        self.journal.memo(name).await
+    }
+
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
+        self.journal.put_memo(name, expected, bytes).await
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 
-use super::{AppendError, Draft, Journal, Stored, Subject, Tail};
+use super::{AppendError, Draft, Journal, MAX_MEMO_BYTES, Memo, PutMemoError, Stored, Subject, Tail};
 use crate::ids::{CommitId, Position, RecordId};
 
 /// An empty journal, and the means to open it again.
@@ -58,6 +58,11 @@ macro_rules! journal_conformance {
             a_tail_has_no_end,
             tails_do_not_disturb_each_other,
             reopening_finds_everything,
+            a_memo_is_there_once_it_was_put_and_stays,
+            a_memo_changes_only_from_the_revision_that_was_expected,
+            of_several_puts_with_one_expectation_exactly_one_is_stored,
+            a_memo_is_no_commit,
+            a_memo_may_be_as_large_as_promised_and_no_larger,
             a_description_says_what_the_journal_is,
         }
     };
@@ -122,6 +127,14 @@ async fn take(tail: &mut Tail, count: usize) -> Vec<Stored> {
         taken.push(next(tail).await);
     }
     taken
+}
+
+async fn memo(journal: &impl Journal, name: &str) -> Option<Memo> {
+    within("memo", journal.memo(name)).await.expect("the journal can be read")
+}
+
+async fn put(journal: &impl Journal, name: &str, expected: u64, bytes: &Bytes) -> Result<u64, PutMemoError> {
+    within("put_memo", journal.put_memo(name, expected, bytes.clone())).await
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -536,6 +549,85 @@ mod sentences {
         // And it goes on where it stopped.
         let newest = chains[0][2].position.sequence;
         append(journal, &draft(&subjects[0]), newest).await;
+    }
+
+    pub async fn a_memo_is_there_once_it_was_put_and_stays(fixture: impl Fixture) {
+        let names = ["a", "notifications.acme", "notifications.acme-2", "0.1-2"];
+        let mut wanted = Vec::new();
+        for name in names {
+            assert_eq!(memo(fixture.journal(), name).await, None);
+            let bytes = Bytes::from(format!("{{\"of\": \"{name}\"}}\0 李 🧾"));
+            let revision = put(fixture.journal(), name, 0, &bytes).await.expect("stored");
+            wanted.push(Some(Memo { revision, bytes }));
+            assert_eq!(memo(fixture.journal(), name).await.as_ref(), wanted.last().and_then(Option::as_ref));
+        }
+        let fixture = fixture.reopen().await;
+        for (name, wanted) in names.iter().zip(wanted) {
+            assert_eq!(memo(fixture.journal(), name).await, wanted);
+        }
+        assert_eq!(memo(fixture.journal(), "notifications").await, None);
+    }
+
+    pub async fn a_memo_changes_only_from_the_revision_that_was_expected(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(&[0xff, 0]));
+        let first = put(journal, "a", 0, &old).await.expect("stored");
+        put(journal, "b", 0, &new).await.expect("stored");
+        for wrong in [0, first + 1, first + 99] {
+            let refused = put(journal, "a", wrong, &new).await;
+            assert!(matches!(refused, Err(PutMemoError::Conflict)), "{wrong}: {refused:?}");
+        }
+        assert_eq!(memo(journal, "a").await, Some(Memo { revision: first, bytes: old }));
+        let second = put(journal, "a", first, &new).await.expect("stored");
+        assert!(second > first);
+        assert_eq!(memo(journal, "a").await, Some(Memo { revision: second, bytes: new.clone() }));
+        let refused = put(journal, "a", first, &new).await;
+        assert!(matches!(refused, Err(PutMemoError::Conflict)), "{refused:?}");
+        let refused = put(journal, "c", 7, &new).await;
+        assert!(matches!(refused, Err(PutMemoError::Conflict)), "{refused:?}");
+        assert_eq!(memo(journal, "c").await, None);
+    }
+
+    pub async fn of_several_puts_with_one_expectation_exactly_one_is_stored(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let mut expected = 0;
+        for _ in 0..10 {
+            let texts: Vec<Bytes> = (0..16).map(|n| Bytes::from(format!("writer {n}"))).collect();
+            let outcomes = join_all(texts.iter().map(|text| put(journal, "a", expected, text))).await;
+            let mut winners = Vec::new();
+            for (bytes, outcome) in texts.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(revision) => winners.push(Memo { revision, bytes }),
+                    Err(PutMemoError::Conflict) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+            let [winner] = winners.try_into().unwrap_or_else(|winners| panic!("not one winner: {winners:?}"));
+            expected = winner.revision;
+            assert_eq!(memo(journal, "a").await, Some(winner));
+        }
+    }
+
+    pub async fn a_memo_is_no_commit(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let before = append(journal, &draft(&subject()), 0).await;
+        let partition = before.position.partition;
+        let mut tail = tail(journal, partition, 0).await;
+        let put = put(journal, "a", 0, &Bytes::from_static(b"{}")).await;
+        assert!(put.is_ok(), "{put:?}");
+        let after = append(journal, &draft(&subject_in(journal, partition)), 0).await;
+        assert_eq!(after.position.sequence, before.position.sequence + 1);
+        assert_eq!(take(&mut tail, 2).await, [before, after]);
+    }
+
+    pub async fn a_memo_may_be_as_large_as_promised_and_no_larger(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let largest = Bytes::from(vec![b'x'; MAX_MEMO_BYTES]);
+        let revision = put(journal, "a", 0, &largest).await.expect("stored");
+        let larger = Bytes::from(vec![b'x'; MAX_MEMO_BYTES + 1]);
+        let refused = put(journal, "a", revision, &larger).await;
+        assert!(matches!(refused, Err(PutMemoError::Unavailable(_))), "{refused:?}");
+        assert!(memo(journal, "a").await == Some(Memo { revision, bytes: largest }));
     }
 
     pub async fn a_description_says_what_the_journal_is(fixture: impl Fixture) {

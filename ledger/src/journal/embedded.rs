@@ -1,7 +1,7 @@
 //! The embedded journal: one SQLite file, one writer, any number of readers.
 //!
 //! What must stay true:
-//! - Only the writer thread writes. It stores every append that waits in one transaction, so the price of making
+//! - Only the writer thread writes. It stores all that waits in one transaction, so the price of making
 //!   commits durable (`synchronous=FULL`) is shared by all who wait for it; when nobody waits, nobody is held up.
 //! - The file alone upholds the contract: dense sequences, one commit per expectation, no change and no removal
 //!   are constraints and triggers of its schema, and hold for any other program that opens it as well.
@@ -22,7 +22,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{
-    AppendError, BoxError, Description, Draft, Journal, OpenError, ReadError, Stored, Subject, Tail,
+    AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
+    Subject, Tail,
 };
 use crate::ids::Position;
 
@@ -32,9 +33,9 @@ const APPLICATION_ID: i32 = 0x4461_7962;
 const FORMAT: i32 = 1;
 /// The one partition of an embedded journal.
 const PARTITION: u16 = 0;
-/// Most appends that share a transaction: enough to hide the cost of a flush, few enough to keep latency flat.
+/// Most writes that share a transaction: enough to hide the cost of a flush, few enough to keep latency flat.
 const BATCH: usize = 1000;
-/// Appends that may wait for the writer; the next one waits for room.
+/// Writes that may wait for the writer; the next one waits for room.
 const QUEUE: usize = 1024;
 /// Connections that read at the same time.
 const READERS: usize = 4;
@@ -45,6 +46,9 @@ const TAIL_BYTES: usize = 4 * 1024 * 1024;
 const POLL: Duration = Duration::from_millis(100);
 /// How long to wait for a lock that somebody with a `sqlite3` prompt holds.
 const BUSY: Duration = Duration::from_secs(5);
+/// Why nothing is written.
+const READ_ONLY: &str = "the journal was opened for reading only";
+const STOPPED: &str = "the journal's writer has stopped";
 
 /// The format, with its comments: `.schema` shows them to whoever opens the file.
 ///
@@ -67,6 +71,16 @@ CREATE TRIGGER commits_never_change BEFORE UPDATE ON commits
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a commit never changes'); END;
 CREATE TRIGGER commits_never_disappear BEFORE DELETE ON commits
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only: a commit never disappears'); END;
+";
+
+/// Memos are no part of the log, so they came without a new format: a file that was made before has none.
+const MEMOS: &str = "
+CREATE TABLE IF NOT EXISTS memos (
+    -- Not part of the ledger: what Daybook remembers about its own work. No fact of any order.
+    name     TEXT    PRIMARY KEY,
+    revision INTEGER NOT NULL CHECK (revision > 0), -- 1, 2, 3, ...
+    bytes    ANY     NOT NULL
+) STRICT;
 ";
 
 /// What can be chosen about an embedded journal.
@@ -121,6 +135,7 @@ impl EmbeddedJournal {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let connection = connect(&path, flags).map_err(|e| refusal(&path, e))?;
         prepare(&connection, &path)?;
+        connection.execute_batch(MEMOS).map_err(|e| refusal(&path, e))?;
         tune(&connection).map_err(|e| refusal(&path, e))?;
         let newest = newest(&connection).map_err(|e| refusal(&path, e))?;
 
@@ -149,6 +164,11 @@ impl EmbeddedJournal {
         readers.keep(connection);
         Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, writer: None })
     }
+
+    /// The way to the writer; none where the file was opened for reading only.
+    fn requests(&self) -> Option<&mpsc::Sender<Write>> {
+        self.writer.as_ref()?.requests.as_ref()
+    }
 }
 
 #[async_trait]
@@ -158,9 +178,7 @@ impl Journal for EmbeddedJournal {
     }
 
     async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError> {
-        let Some(requests) = self.writer.as_ref().and_then(|w| w.requests.as_ref()) else {
-            return Err(AppendError::Unavailable("the journal was opened for reading only".into()));
-        };
+        let requests = self.requests().ok_or_else(|| AppendError::Unavailable(READ_ONLY.into()))?;
         let (size, limit) = (draft.bytes.len(), self.options.max_commit_bytes);
         if size > limit {
             return Err(AppendError::TooLarge { size, limit });
@@ -168,12 +186,9 @@ impl Journal for EmbeddedJournal {
         let (reply, outcome) = oneshot::channel();
         // Past what SQLite counts to there is no commit: such an expectation is as wrong clipped as it was.
         let expected = expected.min(i64::MAX as u64);
-        let request = Append { draft: draft.clone(), expected, reply };
-        requests
-            .send(request)
-            .await
-            .map_err(|_| AppendError::Unavailable("the writer has stopped".into()))?;
-        outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown("the writer stopped meanwhile".into())))
+        let append = Append { draft: draft.clone(), expected, reply };
+        requests.send(Write::Append(append)).await.map_err(|_| AppendError::Unavailable(STOPPED.into()))?;
+        outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown(STOPPED.into())))
     }
 
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
@@ -207,6 +222,20 @@ impl Journal for EmbeddedJournal {
             let stored = tail.next().await?;
             Ok(Some((stored, tail)))
         })))
+    }
+
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
+        let name = name.to_owned();
+        self.readers.read(move |connection| memo(connection, &name).map_err(unavailable)).await
+    }
+
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
+        PutMemoError::check_size(&bytes)?;
+        let requests = self.requests().ok_or_else(|| PutMemoError::Unavailable(READ_ONLY.into()))?;
+        let (reply, outcome) = oneshot::channel();
+        let put = PutMemo { name: name.to_owned(), expected, bytes, reply };
+        requests.send(Write::PutMemo(put)).await.map_err(|_| PutMemoError::Unavailable(STOPPED.into()))?;
+        outcome.await.unwrap_or_else(|_| Err(PutMemoError::Unknown(STOPPED.into())))
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {
@@ -354,7 +383,7 @@ fn refusal(path: &Path, error: rusqlite::Error) -> OpenError {
 #[derive(Debug)]
 struct Writer {
     /// None only while dropping.
-    requests: Option<mpsc::Sender<Append>>,
+    requests: Option<mpsc::Sender<Write>>,
     newest: watch::Receiver<u64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -370,83 +399,153 @@ impl Drop for Writer {
 }
 
 #[derive(Debug)]
+enum Write {
+    Append(Append),
+    PutMemo(PutMemo),
+}
+
+#[derive(Debug)]
 struct Append {
     draft: Draft,
     expected: u64,
     reply: oneshot::Sender<Result<Position, AppendError>>,
 }
 
-/// How one append of a stored batch ended, as sequences.
+#[derive(Debug)]
+struct PutMemo {
+    name: String,
+    expected: u64,
+    bytes: Bytes,
+    reply: oneshot::Sender<Result<u64, PutMemoError>>,
+}
+
+/// How one write of a stored batch ended: sequences of an append, revisions of a memo.
+#[derive(Debug)]
 enum Outcome {
     Stored(u64),
-    Conflict { actual: u64 },
+    Conflict {
+        actual: u64,
+    },
+    /// Only this one could not be written.
+    Failed(rusqlite::Error),
 }
 
+#[derive(Debug, Clone)]
 enum BatchError {
     /// Nothing of the batch was stored.
-    RolledBack(rusqlite::Error),
+    RolledBack(Arc<rusqlite::Error>),
     /// `COMMIT` failed: its last page may have reached the disk, and would count after a crash.
-    InDoubt(rusqlite::Error),
+    InDoubt(Arc<rusqlite::Error>),
 }
 
-fn write(mut connection: Connection, mut waiting: mpsc::Receiver<Append>, newest: &watch::Sender<u64>) {
+impl BatchError {
+    fn rolled_back(error: rusqlite::Error) -> Self {
+        BatchError::RolledBack(Arc::new(error))
+    }
+}
+
+fn write(mut connection: Connection, mut waiting: mpsc::Receiver<Write>, newest: &watch::Sender<u64>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.blocking_recv_many(&mut batch, BATCH) > 0 {
         match store(&mut connection, &batch) {
             Ok((last, outcomes)) => {
                 newest.send_replace(last);
-                for (append, outcome) in batch.drain(..).zip(outcomes) {
-                    append.answer(match outcome {
-                        Outcome::Stored(sequence) => Ok(position(sequence)),
-                        Outcome::Conflict { actual } => {
-                            Err(AppendError::Conflict { actual: position(actual) })
-                        }
-                    });
+                for (write, outcome) in batch.drain(..).zip(outcomes) {
+                    write.answer(Ok(outcome));
                 }
             }
-            Err(BatchError::RolledBack(error)) => {
-                tracing::error!(%error, appends = batch.len(), "the journal stored none of a batch");
-                let error = Arc::new(error);
-                for append in batch.drain(..) {
-                    append.answer(Err(AppendError::Unavailable(Box::new(Arc::clone(&error)))));
+            Err(error) => {
+                match &error {
+                    BatchError::RolledBack(error) => {
+                        tracing::error!(%error, writes = batch.len(), "the journal stored none of a batch");
+                    }
+                    BatchError::InDoubt(error) => {
+                        tracing::error!(%error, writes = batch.len(), "it is unknown whether the journal stored a batch");
+                    }
                 }
-            }
-            Err(BatchError::InDoubt(error)) => {
-                tracing::error!(%error, appends = batch.len(), "it is unknown whether the journal stored a batch");
-                let error = Arc::new(error);
-                for append in batch.drain(..) {
-                    append.answer(Err(AppendError::Unknown(Box::new(Arc::clone(&error)))));
+                for write in batch.drain(..) {
+                    write.answer(Err(error.clone()));
                 }
             }
         }
     }
 }
 
-impl Append {
-    fn answer(self, outcome: Result<Position, AppendError>) {
-        if self.reply.send(outcome).is_err() {
-            tracing::debug!("nobody waits for this append any more");
+impl Write {
+    fn answer(self, outcome: Result<Outcome, BatchError>) {
+        let heard = match self {
+            Write::Append(append) => append
+                .reply
+                .send(match outcome {
+                    Ok(Outcome::Stored(sequence)) => Ok(position(sequence)),
+                    Ok(Outcome::Conflict { actual }) => {
+                        Err(AppendError::Conflict { actual: position(actual) })
+                    }
+                    Ok(Outcome::Failed(error)) => Err(AppendError::Unavailable(Box::new(error))),
+                    Err(BatchError::RolledBack(error)) => Err(AppendError::Unavailable(Box::new(error))),
+                    Err(BatchError::InDoubt(error)) => Err(AppendError::Unknown(Box::new(error))),
+                })
+                .is_ok(),
+            Write::PutMemo(put) => put
+                .reply
+                .send(match outcome {
+                    Ok(Outcome::Stored(revision)) => Ok(revision),
+                    Ok(Outcome::Conflict { .. }) => Err(PutMemoError::Conflict),
+                    Ok(Outcome::Failed(error)) => Err(PutMemoError::Unavailable(Box::new(error))),
+                    Err(BatchError::RolledBack(error)) => Err(PutMemoError::Unavailable(Box::new(error))),
+                    Err(BatchError::InDoubt(error)) => Err(PutMemoError::Unknown(Box::new(error))),
+                })
+                .is_ok(),
+        };
+        if !heard {
+            tracing::debug!("nobody waits for this write any more");
         }
     }
 }
 
-/// Stores a batch in one transaction; returns the newest sequence and each append's outcome.
-fn store(connection: &mut Connection, batch: &[Append]) -> Result<(u64, Vec<Outcome>), BatchError> {
+/// Stores a batch in one transaction; returns the newest sequence and each write's outcome.
+fn store(connection: &mut Connection, batch: &[Write]) -> Result<(u64, Vec<Outcome>), BatchError> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(BatchError::RolledBack)?;
+        .map_err(BatchError::rolled_back)?;
     // Dropping the transaction on the way out rolls it back.
-    let mut last = newest(&transaction).map_err(BatchError::RolledBack)?;
+    let mut last = newest(&transaction).map_err(BatchError::rolled_back)?;
     let mut outcomes = Vec::with_capacity(batch.len());
-    for append in batch {
-        let outcome = store_one(&transaction, append, last + 1).map_err(BatchError::RolledBack)?;
-        if let Outcome::Stored(sequence) = outcome {
-            last = last.max(sequence);
-        }
+    for write in batch {
+        let outcome = match write {
+            Write::Append(append) => {
+                let outcome = store_one(&transaction, append, last + 1).map_err(BatchError::rolled_back)?;
+                if let Outcome::Stored(sequence) = outcome {
+                    last = last.max(sequence);
+                }
+                outcome
+            }
+            Write::PutMemo(put) => match store_memo(&transaction, put) {
+                // A memo is not worth a commit, unless SQLite gave up the whole transaction.
+                Err(error) if !transaction.is_autocommit() => Outcome::Failed(error),
+                outcome => outcome.map_err(BatchError::rolled_back)?,
+            },
+        };
         outcomes.push(outcome);
     }
-    transaction.commit().map_err(BatchError::InDoubt)?;
+    transaction.commit().map_err(|error| BatchError::InDoubt(Arc::new(error)))?;
     Ok((last, outcomes))
+}
+
+fn store_memo(connection: &Connection, put: &PutMemo) -> rusqlite::Result<Outcome> {
+    let PutMemo { name, expected, bytes, reply: _ } = put;
+    let actual = memo(connection, name)?.map_or(0, |memo| memo.revision);
+    if actual != *expected {
+        return Ok(Outcome::Conflict { actual });
+    }
+    let mut put = connection
+        .prepare_cached("INSERT OR REPLACE INTO memos (name, revision, bytes) VALUES (?1, ?2, ?3)")?;
+    match std::str::from_utf8(bytes) {
+        // Text, for `sqlite3` to show.
+        Ok(text) if !text.contains('\0') => put.execute((name, actual + 1, text))?,
+        Ok(_) | Err(_) => put.execute((name, actual + 1, bytes.as_ref()))?,
+    };
+    Ok(Outcome::Stored(actual + 1))
 }
 
 fn store_one(connection: &Connection, append: &Append, next: u64) -> rusqlite::Result<Outcome> {
@@ -539,6 +638,23 @@ fn newest(connection: &Connection) -> rusqlite::Result<u64> {
     connection
         .prepare_cached("SELECT coalesce(max(sequence), 0) FROM commits")?
         .query_row([], |row| row.get(0))
+}
+
+/// None as well where a reader met a file that no writer with memos has opened yet.
+fn memo(connection: &Connection, name: &str) -> rusqlite::Result<Option<Memo>> {
+    let tables: i64 = connection
+        .prepare_cached("SELECT count(*) FROM sqlite_master WHERE name = 'memos'")?
+        .query_row([], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached("SELECT revision, bytes FROM memos WHERE name = ?1")?;
+    statement
+        .query_row([name], |row| {
+            let bytes = Bytes::copy_from_slice(bytes(row.get_ref(1)?).unwrap_or_default());
+            Ok(Memo { revision: row.get(0)?, bytes })
+        })
+        .optional()
 }
 
 fn load(connection: &Connection, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
@@ -674,6 +790,21 @@ mod tests {
         let newest = stored[2].position;
         let next = journal.append(&draft(&stored[0].subject), newest.sequence).await.unwrap();
         assert_eq!(next, position(newest.sequence + 1));
+    }
+
+    #[tokio::test]
+    async fn a_memo_that_cannot_be_written_takes_no_commit_down_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = open_tuned(directory.path(), "DROP TABLE memos");
+        let drafts: Vec<Draft> = (0..20).map(|_| draft(&subject())).collect();
+        let both = async |draft: &Draft| {
+            let put = journal.put_memo("a", 0, "{}".into());
+            let (appended, put) = tokio::join!(journal.append(draft, 0), put);
+            assert!(matches!(put, Err(PutMemoError::Unavailable(_))), "{put:?}");
+            appended.unwrap()
+        };
+        futures::future::join_all(drafts.iter().map(both)).await;
+        assert_eq!(journal.last_sequence(PARTITION).await.unwrap(), 20);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 //!   used, what it lacks proves nothing.
 //! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
+mod memos;
 mod settings;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use async_nats::jetstream::context::{
     AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind,
 };
+use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
@@ -29,12 +31,14 @@ use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, header,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt, stream as streams};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::{
-    AppendError, BoxError, Description, Draft, Journal, OpenError, ReadError, Stored, Subject, Tail,
+    AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
+    Subject, Tail,
 };
 use crate::ids::Position;
 
@@ -178,6 +182,8 @@ pub struct JetStreamJournal {
     losses: watch::Receiver<u64>,
     /// By partition.
     streams: Vec<Stream<()>>,
+    /// None where the journal was opened to be read and has no memos yet.
+    memos: Option<Store>,
     permits: Semaphore,
 }
 
@@ -201,8 +207,9 @@ impl JetStreamJournal {
         let context = ContextBuilder::new().timeout(config.ack_timeout).build(client.clone());
         check_jetstream(&context, &config).await?;
         let streams = open_streams(&context, &config, missing).await?;
+        let memos = memos::open(&context, &config, missing).await?;
         let permits = Semaphore::new(config.in_flight.max(1));
-        Ok(JetStreamJournal { config, client, losses, streams, permits })
+        Ok(JetStreamJournal { config, client, losses, streams, memos, permits })
     }
 
     fn stream(&self, partition: u16) -> Result<&Stream<()>, ReadError> {
@@ -345,6 +352,24 @@ impl Journal for JetStreamJournal {
             let stored = follow.next().await?;
             Ok(Some((stored, follow)))
         })))
+    }
+
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
+        let Some(store) = &self.memos else { return Ok(None) };
+        self.read(memos::read(store, name)).await
+    }
+
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
+        PutMemoError::check_size(&bytes)?;
+        let Some(store) = &self.memos else {
+            return Err(PutMemoError::Unavailable("the journal was opened for reading only".into()));
+        };
+        // Once handed to the client, a message may be sent as soon as the connection is back.
+        if self.client.connection_state() != State::Connected {
+            return Err(PutMemoError::Unavailable("not connected to a server".into()));
+        }
+        let put = memos::put(store, name, expected, bytes);
+        self.while_connected(put).await.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {

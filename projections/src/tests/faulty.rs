@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use ledger::ids::Position;
-use ledger::journal::{AppendError, Description, Draft, Journal, ReadError, Stored, Subject, Tail};
+use ledger::journal::{
+    AppendError, Description, Draft, Journal, Memo, PutMemoError, ReadError, Stored, Subject, Tail,
+};
 
 /// What goes wrong with one tail.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +108,14 @@ impl Journal for Faulty {
                 .chain(futures::stream::pending())
                 .boxed(),
         })
+    }
+
+    async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
+        self.inner.memo(name).await
+    }
+
+    async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
+        self.inner.put_memo(name, expected, bytes).await
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {
