@@ -169,6 +169,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Instant;
 
+    use axum::http::StatusCode;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
@@ -234,6 +235,41 @@ mod tests {
         assert!(timeout(Duration::from_millis(200), asking.as_mut()).await.is_err(), "a third is served");
         drop(first);
         assert!(asking.await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_taken_over_keeps_its_place_until_it_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let take_over = async move |request: axum::extract::Request| {
+            let place = request.extensions().get::<Place>().cloned();
+            let mut ended = ended.clone();
+            tokio::spawn(async move {
+                let taken = hyper::upgrade::on(request).await;
+                ended.wait_for(|ended| *ended).await.unwrap();
+                drop((taken, place));
+            });
+            (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "other")])
+        };
+        let router = Router::new().route("/", get(async || "hello")).route("/other", get(take_over));
+        let (shutdown, limits) = (Shutdown::default(), ConnectionLimits { open: 1, ..Default::default() });
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /other HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+        first.write_all(request).await.unwrap();
+        let mut answer = [0; 12];
+        timeout(SOON, first.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut asking = Box::pin(ask(&mut second));
+        assert!(timeout(Duration::from_millis(200), asking.as_mut()).await.is_err(), "a second is served");
+        drop(asking);
+        shutdown.begin();
+        let mut serving = Box::pin(serving);
+        assert!(timeout(Duration::from_millis(200), serving.as_mut()).await.is_err(), "it is still open");
+        end.send_replace(true);
+        timeout(SOON, serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -41,6 +41,24 @@ pub(super) enum ErrorType {
 }
 
 impl ErrorType {
+    /// Every type.
+    #[cfg(test)]
+    pub(super) const ALL: [ErrorType; 13] = [
+        ErrorType::Unauthenticated,
+        ErrorType::Forbidden,
+        ErrorType::InvalidRequest,
+        ErrorType::InvalidGraphql,
+        ErrorType::InvalidInput,
+        ErrorType::IdempotencyKeyReused,
+        ErrorType::NotFound,
+        ErrorType::MethodNotAllowed,
+        ErrorType::RequestTooLarge,
+        ErrorType::UnsupportedMediaType,
+        ErrorType::TooManyOperations,
+        ErrorType::TemporaryFailure,
+        ErrorType::InternalError,
+    ];
+
     /// The word.
     pub(super) fn as_str(self) -> &'static str {
         match self {

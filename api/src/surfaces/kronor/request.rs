@@ -42,10 +42,9 @@ pub(super) mod data {
     pub(crate) const LINES: &str = "purchaseLines";
 }
 
+// What it serializes to is the content that its hash is made of. A later field must be skipped when absent, or the
+// retries of older requests would be refused.
 /// What is bought, by whom, and for how much. Amounts are in minor units of the currency of `purchaseCountry`.
-///
-/// What it serializes to is the content that its hash is made of. A later field must be skipped when absent, or the
-/// retries of older requests would be refused.
 #[derive(InputObject, Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PurchaseOrderInput {

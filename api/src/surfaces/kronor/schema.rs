@@ -75,7 +75,7 @@ pub(super) struct PurchaseOrderCancelResult {
     result: bool,
 }
 
-#[Object]
+#[Object(name = "mutation_root")]
 impl MutationRoot {
     /// Creates a purchase order.
     #[graphql(complexity = "LIST + child_complexity")]
@@ -109,7 +109,7 @@ impl MutationRoot {
     }
 }
 
-#[Object]
+#[Object(name = "query_root")]
 impl QueryRoot {
     /// Purchase orders, the newest first: at most 100, and of a merchant's newest 2000 orders where `where` names
     /// none by `id`, `merchantReference` or `resultingPurchaseId`.
@@ -142,7 +142,7 @@ impl QueryRoot {
     }
 }
 
-#[Subscription]
+#[Subscription(name = "subscription_root")]
 impl SubscriptionRoot {
     /// Purchase orders, now and whenever one of them changes.
     #[graphql(complexity = "LIST + child_complexity")]

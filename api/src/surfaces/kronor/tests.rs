@@ -2,13 +2,16 @@
 
 mod server;
 
+use async_graphql::resolver_utils::EnumType;
 use ledger::ids::RequestHash;
+use ledger::money::Currency;
 use ledger::order::{CaptureMode, Checkout};
 use serde_json::{Value, json};
 
-use super::refusal::Refusal;
+use super::refusal::{ErrorType, Refusal};
 use super::request::PurchaseOrderInput;
 use super::schema::SCHEMA;
+use super::words::Country;
 
 const RETURN_URL: &str = "https://pay.example/kronor/sca/return/x";
 
@@ -219,6 +222,22 @@ fn the_largest_amounts_add_up_without_overflow() {
         "totalAmount": i32::MAX, "totalTaxAmount": 0, "totalDiscountAmount": i32::MAX});
     let refusal = checkout(&with("/purchaseLines", Value::Array(vec![line; 200]))).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("purchase.purchaseLines[0].totalAmount"), "{refusal:?}");
+}
+
+#[test]
+fn the_guide_has_every_error_type_and_every_currency() {
+    let guide = include_str!("../../../../docs/src/guides/kronor.md");
+    let has = |word: &str| guide.lines().any(|line| line.starts_with("| ") && line.contains(word));
+    for kind in ErrorType::ALL {
+        assert!(has(&format!("`{}`", kind.as_str())), "{kind:?}");
+    }
+    for country in Country::items() {
+        let row = guide
+            .lines()
+            .find(|line| line.starts_with("| `") && line.contains(&format!("`{}`", country.name)));
+        assert!(row.is_some_and(|row| row.contains(country.value.currency())), "{}", country.name);
+        assert!(country.value.currency().parse::<Currency>().is_ok());
+    }
 }
 
 #[test]

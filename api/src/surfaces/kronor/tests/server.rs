@@ -218,7 +218,7 @@ async fn no_request_can_be_made_expensive() {
         "{ ofType ".repeat(30),
         "{ name } ".to_owned() + &"}".repeat(30)
     );
-    let spread = "query { ...F } fragment F on QueryRoot { a: purchaseOrders { id } b: purchaseOrders { id } \
+    let spread = "query { ...F } fragment F on query_root { a: purchaseOrders { id } b: purchaseOrders { id } \
                   c: purchaseOrders { id } d: purchaseOrders { id } e: purchaseOrders { id } }";
     for expensive in [lists(5), lists(500), nested, deep, spread.to_owned(), "{".repeat(20_000)] {
         let reply = ask(&server, "demo-key", &expensive, json!({})).await.expect(200);
@@ -248,7 +248,7 @@ async fn tools_can_look_at_the_schema() {
     let server = Server::open(dir.path()).await;
     let reply = ask(&server, "demo-key", INTROSPECTION, json!({})).await.expect(200).json();
     assert!(reply["errors"].is_null(), "{}", reply["errors"]);
-    assert_eq!(reply["data"]["__schema"]["queryType"]["name"], "QueryRoot");
+    assert_eq!(reply["data"]["__schema"]["queryType"]["name"], "query_root");
     let sdl = server.call("GET", "/kronor/v1/graphql/schema.graphql", &[], "").await.expect(200);
     assert!(String::from_utf8_lossy(&sdl.bytes).contains("type PurchaseOrder {"));
     let page = server.call("GET", PATH, &[], "").await.expect(200);
