@@ -46,6 +46,30 @@ mod expiry {
     }
 }
 
+mod nodes {
+    use super::*;
+
+    daybook_tests::in_each_world!(daybook_tests::Setup::two_nodes(); any_node_answers_for_any_other);
+
+    async fn any_node_answers_for_any_other(world: World) {
+        let (here, there) =
+            (world.shop(), world.client(world.servers.len() - 1, daybook_tests::client::ACME));
+        let mut socket = buyer::Socket::open(&there, there.tenant.key).await;
+        socket.subscribe("all", "subscription { purchaseOrders { id status { status } } }").await;
+        assert_eq!(socket.data("all").await["purchaseOrders"], json!([]));
+        let created = create(&here).await;
+        // At once: nobody waits for the other node's views.
+        assert_eq!(created.status(&there).await, "PRE_FLIGHT_SCORING");
+        let again = ask(&there, there.tenant.key, CREATE, json!({"purchase": purchase(&created.id)})).await;
+        assert_eq!(again.expect(200).text("/data/newPurchaseOrder/waitToken"), created.token);
+        challenge(&here, &created.order, "https://bank.example/sca").await;
+        socket.until("all", "SCA_REQUIRED").await;
+        assert!(cancel(&there, &created.token, &created.id).await);
+        socket.until("all", "CANCELLED").await;
+        assert!(cancel(&here, &created.token, &created.id).await);
+    }
+}
+
 /// Reports that the buyer must authenticate at this address.
 pub(crate) async fn challenge(shop: &Client, order: &str, url: &str) {
     shop.report(order, "payment.action_required", json!({"challenge": {"url": url, "id": "sca-1"}})).await;
@@ -142,6 +166,9 @@ async fn the_same_operation_is_answered_the_same_for_ever(world: World) {
     let key = unique("key");
     let variables = json!({"purchase": purchase(&key)});
     let first = ask(&shop, shop.tenant.key, CREATE, variables.clone()).await.expect(200);
+    insta::assert_json_snapshot!("kronor_new_purchase_order", first.json(), {
+        ".data.newPurchaseOrder.id" => "[key]", ".data.newPurchaseOrder.waitToken" => "[token]"
+    });
     let before = world.log().await.len();
     assert_eq!(ask(&shop, shop.tenant.key, CREATE, variables.clone()).await.bytes, first.bytes);
     let by_its_other_name =
@@ -157,6 +184,7 @@ async fn the_same_operation_is_answered_the_same_for_ever(world: World) {
         *other.pointer_mut(pointer).expect("a field") = value;
         let reply = ask(&shop, shop.tenant.key, CREATE, json!({"purchase": other})).await.expect(200);
         assert_eq!(kind(&reply), "IDEMPOTENCY_KEY_REUSED", "{pointer}");
+        insta::assert_json_snapshot!("kronor_key_reused", reply.json());
     }
     assert_eq!(world.log().await.len(), before);
     // Whatever has happened since.

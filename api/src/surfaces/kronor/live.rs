@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, stream};
-use ledger::commit::Changes;
-use ledger::commit::Recorded;
+use ledger::commit::{Changes, Recorded};
 use projections::Waiter;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::find::{Search, find};
@@ -18,6 +18,8 @@ use crate::app::App;
 
 /// Changes that come within so long of the first are answered together.
 const TOGETHER: Duration = Duration::from_millis(100);
+/// A subscription that is woken all the time rests so many times as long as its last search took.
+const REST: u32 = 10;
 
 /// One subscription.
 struct Live<T> {
@@ -27,6 +29,7 @@ struct Live<T> {
     shown: fn(Vec<PurchaseOrder>) -> Vec<T>,
     changes: Watched,
     last: Option<Vec<T>>,
+    last_took: Duration,
     is_over: bool,
 }
 
@@ -56,7 +59,8 @@ where
         Some(order) => Watched::One(app.projector.watch(order)),
         None => Watched::All(app.projector.changes()),
     };
-    let live = Live { app, caller, search, shown, changes, last: None, is_over: false };
+    let live =
+        Live { app, caller, search, shown, changes, last: None, last_took: Duration::ZERO, is_over: false };
     stream::unfold(live, |mut live| async move {
         let answer = live.next().await?;
         Some((answer, live))
@@ -72,7 +76,10 @@ impl<T: Clone + PartialEq> Live<T> {
             if self.last.is_some() && !self.changed().await {
                 return None;
             }
-            match find(&self.app, &self.caller, &self.search).await {
+            let started = Instant::now();
+            let found = find(&self.app, &self.caller, &self.search).await;
+            self.last_took = started.elapsed();
+            match found {
                 Ok(found) => {
                     let answer = (self.shown)(found);
                     if self.last.as_ref() != Some(&answer) {
@@ -91,15 +98,16 @@ impl<T: Clone + PartialEq> Live<T> {
     /// Waits until something changed that may change the answer; false: nothing will any more.
     async fn changed(&mut self) -> bool {
         let shutdown = self.app.shutdown.clone();
+        let rest = TOGETHER.max(self.last_took * REST);
         tokio::select! {
-            is_more = self.changes.next(&self.caller) => is_more,
+            is_more = self.changes.next(&self.caller, rest) => is_more,
             () = shutdown.begun() => false,
         }
     }
 }
 
 impl Watched {
-    async fn next(&mut self, caller: &Caller) -> bool {
+    async fn next(&mut self, caller: &Caller, rest: Duration) -> bool {
         let changes = match self {
             Watched::One(waiter) => {
                 waiter.changed().await;
@@ -116,7 +124,7 @@ impl Watched {
                 Err(RecvError::Closed) => return false,
             }
         }
-        tokio::time::sleep(TOGETHER).await;
+        tokio::time::sleep(rest).await;
         // What came meanwhile is in the views before the next look at them.
         *changes = changes.resubscribe();
         true

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::cards;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::orders::OrderError;
 
 /// Why something was refused: the stable word in `extensions.type`. The page for users lists them.
@@ -131,6 +131,14 @@ impl Refusal {
         Refusal::new(ErrorType::NotFound, "there is no such purchase order")
     }
 
+    /// It took too long.
+    pub(super) fn too_late() -> Self {
+        Refusal::new(
+            ErrorType::TemporaryFailure,
+            "it took too long, and may have been stored; send it again with the same idempotency key",
+        )
+    }
+
     /// Damage or a bug, said loudly in the log and to nobody else.
     pub(super) fn internal(reason: &str) -> Self {
         OrderError::internal(reason.into()).into()
@@ -171,10 +179,10 @@ impl From<OrderError> for Refusal {
 impl From<Problem> for Refusal {
     /// What reading the body can end with.
     fn from(problem: Problem) -> Self {
-        let kind = match problem.code {
-            Code::BodyTooLarge => ErrorType::RequestTooLarge,
-            Code::UnsupportedMediaType => ErrorType::UnsupportedMediaType,
-            code if code.status().is_client_error() => ErrorType::InvalidRequest,
+        let kind = match problem.code.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorType::RequestTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorType::UnsupportedMediaType,
+            status if status.is_client_error() => ErrorType::InvalidRequest,
             _ => ErrorType::InternalError,
         };
         let field = problem.pointer.filter(|pointer| !pointer.is_empty());

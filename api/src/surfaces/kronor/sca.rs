@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{OriginalUri, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -179,8 +179,13 @@ async fn come_back(
 
 /// `POST …/sca/return/{token}`: some banks send the buyer by a form. Asked again as a `GET` from there, the browser
 /// sends its cookie along.
-async fn come_back_by_form(OriginalUri(uri): OriginalUri) -> Response {
-    (page::confidential(), Redirect::to(uri.path())).into_response()
+async fn come_back_by_form(
+    State(app): State<Arc<App>>,
+    token: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refused> {
+    let Path(token) = token.map_err(|_| Refused::NotFound)?;
+    let (tenant, order) = returned_to(&app, &token).ok_or(Refused::NotFound)?;
+    Ok((page::confidential(), Redirect::to(&return_url(&app, &tenant, order))).into_response())
 }
 
 async fn admit(app: &App, token: &str) -> Result<OrderView, Refused> {
