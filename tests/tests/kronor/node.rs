@@ -13,13 +13,13 @@ use super::buyer;
 
 daybook_tests::in_each_world!(daybook_tests::Setup::demo(); a_client_of_others_follows_a_purchase_to_its_end);
 
-/// Where `tests/setup` has put the client's libraries; none where there is no Node.
+/// Where `tests/setup` has put the client's libraries; none where there is no Node, or where they are not these.
 fn libraries() -> Option<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/kronor-client");
-    let is_there = directory.join("node_modules/graphql-ws").is_dir();
-    let has_node =
-        std::process::Command::new("node").arg("--version").output().is_ok_and(|o| o.status.success());
-    (is_there && has_node).then_some(directory)
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = tests.join("../target/tools/kronor-client");
+    let wanted =
+        std::fs::read(tests.join("clients/kronor/package-lock.json")).expect("the client's lock file");
+    std::fs::read(directory.join("installed-lock.json")).is_ok_and(|got| got == wanted).then_some(directory)
 }
 
 async fn a_client_of_others_follows_a_purchase_to_its_end(world: World) {

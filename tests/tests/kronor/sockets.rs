@@ -93,9 +93,10 @@ async fn a_socket_says_who_it_is_or_is_closed(world: World) {
     let mut socket = Socket::dial(&shop, None).await;
     socket.subscribe("a", STATUS).await;
     assert_eq!(socket.next().await, Err(4401), "before it said who it is");
-    let mut socket = Socket::open(&shop, &created.token).await;
-    socket.send_text("no JSON".to_owned()).await;
-    assert_eq!(socket.next().await, Err(4400));
+    for mut socket in [Socket::open(&shop, &created.token).await, Socket::dial(&shop, None).await] {
+        socket.send_text("no JSON".to_owned()).await;
+        assert_eq!(socket.next().await, Err(4400));
+    }
     let mut socket = Socket::open(&shop, &created.token).await;
     socket.send_text(format!("\"{}\"", "x".repeat(70_000))).await;
     assert!(socket.next().await.is_err(), "too large");
@@ -120,6 +121,14 @@ async fn a_socket_says_who_it_is_or_is_closed(world: World) {
     socket.subscribe("21", STATUS).await;
     assert_eq!(socket.data("21").await["purchaseOrders"][0]["id"], created.id);
     ask(&shop, &created.token, "{ purchases { id } }", json!({})).await.expect(200);
+}
+
+/// The same on every journal, and it takes its ten seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_never_says_who_it_is_is_closed() {
+    let world = World::start(daybook_tests::Kind::Embedded).await;
+    let mut socket = Socket::dial(&world.shop(), None).await;
+    assert_eq!(socket.next().await, Err(4408));
 }
 
 async fn a_socket_ends_with_its_server(mut world: World) {

@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::refusal::{ErrorType, Refusal, finished};
 use super::schema::SCHEMA;
 use crate::app::App;
+use crate::cards;
 
 /// What is spoken.
 pub(super) const PROTOCOL: &str = "graphql-transport-ws";
@@ -47,6 +48,7 @@ pub(super) async fn serve(socket: WebSocket, app: Arc<App>, known: Option<Caller
     let (mut sink, incoming) = socket.split();
     let is_heard = Arc::new(AtomicBool::new(true));
     let is_known = Arc::new(AtomicBool::new(false));
+    let is_refused = Arc::new(AtomicBool::new(false));
     let messages = {
         let is_heard = Arc::clone(&is_heard);
         incoming
@@ -64,10 +66,12 @@ pub(super) async fn serve(socket: WebSocket, app: Arc<App>, known: Option<Caller
     };
     let operations = Operations { running: Arc::new(Semaphore::new(OPERATIONS)) };
     let init = {
-        let (app, is_known) = (Arc::clone(&app), Arc::clone(&is_known));
+        let (app, is_known, is_refused) = (Arc::clone(&app), Arc::clone(&is_known), Arc::clone(&is_refused));
         move |payload: serde_json::Value| async move {
-            let caller = Caller::in_payload(&app, &payload).unwrap_or(known);
-            let caller = caller.ok_or_else(Refusal::unauthenticated)?;
+            let Some(caller) = Caller::in_payload(&app, &payload).unwrap_or(known) else {
+                is_refused.store(true, Ordering::Relaxed);
+                return Err(Refusal::unauthenticated().into());
+            };
             is_known.store(true, Ordering::Relaxed);
             let mut data = Data::default();
             data.insert(app);
@@ -89,7 +93,7 @@ pub(super) async fn serve(socket: WebSocket, app: Arc<App>, known: Option<Caller
             answer = answers.next() => match answer {
                 Some(WsMessage::Text(text)) => Message::Text(text.into()),
                 Some(WsMessage::Close(code, reason)) => {
-                    close(&mut sink, known_code(code, is_known.load(Ordering::Relaxed)), &reason).await;
+                    close(&mut sink, known_code(code, is_refused.load(Ordering::Relaxed)), &reason).await;
                     return;
                 }
                 // The client has gone, or said goodbye.
@@ -117,12 +121,13 @@ pub(super) async fn serve(socket: WebSocket, app: Arc<App>, known: Option<Caller
 }
 
 /// The protocol's code for what the library closes a socket with.
-fn known_code(code: u16, is_known: bool) -> u16 {
-    match (code, is_known) {
-        (code::TOO_MANY_INITS, _) => code,
-        // Before the acknowledgement: operations already, or credentials that are not good.
-        (1011, _) | (1002, false) => code::UNAUTHORIZED,
-        (_, _) => code::BAD_REQUEST,
+fn known_code(code: u16, is_refused: bool) -> u16 {
+    match code {
+        code::TOO_MANY_INITS => code,
+        // An operation before the acknowledgement.
+        1011 => code::UNAUTHORIZED,
+        _ if is_refused => code::UNAUTHORIZED,
+        _ => code::BAD_REQUEST,
     }
 }
 
@@ -132,8 +137,8 @@ async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Message) -> boo
 }
 
 async fn close(sink: &mut SplitSink<WebSocket, Message>, code: u16, reason: &str) {
-    // RFC 6455 allows 123 bytes.
-    let reason: String = reason.chars().take(100).filter(char::is_ascii).collect();
+    // RFC 6455 allows 123 bytes. What cannot be read is quoted in it.
+    let reason: String = cards::redacted(reason).chars().take(100).filter(char::is_ascii).collect();
     let is_told = send(sink, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     tracing::debug!(code, is_told, "kronor: a socket was closed");
 }
