@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -65,6 +65,13 @@ fn most_files() -> u64 {
     u64::MAX
 }
 
+/// A connection's place among those that may be open: an extension of each of its requests. Whoever takes a connection
+/// over for another protocol (a WebSocket) keeps this as long as it is open, and ends when the shutdown begins.
+#[derive(Debug, Clone)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
 /// Serves until the shutdown begins, and returns when the last connection has ended.
 pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(limits.open));
@@ -82,13 +89,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
             () = shutdown.begun() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let served = serve_one(stream, router.clone(), limits, shutdown.clone());
-                connections.spawn(async move {
-                    served.await;
-                    drop(place);
-                });
-            }
+            Ok((stream, _)) => match place {
+                Ok(permit) => {
+                    let place = Place { _permit: Arc::new(permit) };
+                    connections.spawn(serve_one(stream, router.clone(), place, limits, shutdown.clone()));
+                }
+                Err(closed) => tracing::error!(%closed, "INTERNAL: there are no places for connections"),
+            },
             // The client was gone before it was met.
             Err(error)
                 if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
@@ -101,9 +108,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+    // Those that were taken over have no task here, only a place.
+    let all = u32::try_from(limits.open).unwrap_or(u32::MAX);
+    drop(places.acquire_many(all).await);
 }
 
-async fn serve_one(stream: TcpStream, router: Router, limits: ConnectionLimits, shutdown: Shutdown) {
+async fn serve_one(
+    stream: TcpStream,
+    router: Router,
+    place: Place,
+    limits: ConnectionLimits,
+    shutdown: Shutdown,
+) {
     // Small answers should not wait for company on the wire.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
@@ -112,8 +128,9 @@ async fn serve_one(stream: TcpStream, router: Router, limits: ConnectionLimits, 
     let busy = Arc::new(AtomicBool::new(false));
     let service = {
         let busy = Arc::clone(&busy);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
             let (router, busy) = (router.clone(), Arc::clone(&busy));
+            request.extensions_mut().insert(place.clone());
             async move {
                 busy.store(true, Ordering::Relaxed);
                 let answer = router.oneshot(request).await;
@@ -126,7 +143,8 @@ async fn serve_one(stream: TcpStream, router: Router, limits: ConnectionLimits, 
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(limits.buffer_bytes)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -151,6 +169,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Instant;
 
+    use axum::http::StatusCode;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
@@ -216,6 +235,41 @@ mod tests {
         assert!(timeout(Duration::from_millis(200), asking.as_mut()).await.is_err(), "a third is served");
         drop(first);
         assert!(asking.await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_taken_over_keeps_its_place_until_it_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let take_over = async move |request: axum::extract::Request| {
+            let place = request.extensions().get::<Place>().cloned();
+            let mut ended = ended.clone();
+            tokio::spawn(async move {
+                let taken = hyper::upgrade::on(request).await;
+                ended.wait_for(|ended| *ended).await.unwrap();
+                drop((taken, place));
+            });
+            (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "other")])
+        };
+        let router = Router::new().route("/", get(async || "hello")).route("/other", get(take_over));
+        let (shutdown, limits) = (Shutdown::default(), ConnectionLimits { open: 1, ..Default::default() });
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /other HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+        first.write_all(request).await.unwrap();
+        let mut answer = [0; 12];
+        timeout(SOON, first.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut asking = Box::pin(ask(&mut second));
+        assert!(timeout(Duration::from_millis(200), asking.as_mut()).await.is_err(), "a second is served");
+        drop(asking);
+        shutdown.begin();
+        let mut serving = Box::pin(serving);
+        assert!(timeout(Duration::from_millis(200), serving.as_mut()).await.is_err(), "it is still open");
+        end.send_replace(true);
+        timeout(SOON, serving).await.unwrap().unwrap();
     }
 
     #[tokio::test]

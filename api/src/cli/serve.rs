@@ -64,6 +64,7 @@ fn welcome(app: &App) -> String {
         "\nDaybook is running as a demo: tenant `{DEMO_TENANT}`, key `{DEMO_KEY}`, for this machine only.\n\n\
          \x20 /v1        Authorization: Bearer {DEMO_KEY}\n\
          \x20 Azotte     x-tn: {DEMO_TENANT} and x-api-key: {DEMO_KEY}\n\
+         \x20 Kronor     Authorization: Bearer {DEMO_KEY}; in a browser: {url}/kronor/v1/graphql\n\
          \x20 Webhooks   POST {url}/webhooks/{DEMO_TENANT}/{SANDBOX_SOURCE}, Standard Webhooks, secret {secret}\n\
          \x20 Reading    {url}/docs\n\n\
          {tour}",

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::names::{self, Note};
-use super::scenario::CaptureMode;
+use super::scenario::{self, CaptureMode};
 use super::{Backoff, SOURCE, Settings};
 
 /// How many requests of the worker are under way at once.
@@ -173,9 +173,10 @@ impl Order {
 }
 
 impl Attempt {
-    /// The token that came with the checkout.
+    /// The token that came with the checkout, or that its kind of payment method stands for.
     pub(super) fn token(&self) -> Option<&str> {
-        self.payment_method.as_ref()?.token.as_deref()
+        let method = self.payment_method.as_ref()?;
+        scenario::token(&method.kind, method.token.as_deref())
     }
 
     /// Whether this payment is the sandbox's: nobody else has put a name on it.

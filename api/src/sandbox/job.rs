@@ -94,7 +94,9 @@ fn task(event: &Value, from_the_page: bool) -> Option<Task> {
         "attempt_started.v1" if event["payment_reference"].is_string() => None,
         "attempt_started.v1" if event["payment_method"].is_object() => {
             let attempt = attempt()?;
-            Some(match event["payment_method"]["token"].as_str() {
+            let method = &event["payment_method"];
+            let kind = method["type"].as_str().unwrap_or_default();
+            Some(match scenario::token(kind, method["token"].as_str()) {
                 Some(token) => Task::Begin { attempt, token: token.to_owned() },
                 None => Task::Invite { attempt },
             })
@@ -438,6 +440,11 @@ mod tests {
         let asked = |event| tasks(&commit(from("sandbox"), event));
         assert_eq!(asked(method(json!({"type": "card", "token": "tok_3ds"}))), [begin("tok_3ds")]);
         assert_eq!(asked(method(json!({"type": "paypal"}))), [Task::Invite { attempt: 1 }]);
+        assert_eq!(asked(method(json!({"type": "invoice"}))), [begin("tok_3ds")]);
+        assert_eq!(
+            asked(method(json!({"type": "invoice", "token": "tok_declined"}))),
+            [begin("tok_declined")]
+        );
         let by_a_psp = json!({"type": "attempt_started.v1", "attempt": 1, "payment_reference": "pay_1"});
         assert_eq!(asked(by_a_psp), []);
         let capture =

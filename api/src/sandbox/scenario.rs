@@ -56,6 +56,11 @@ const fn failed(reason: &'static str) -> Step {
     step(Report::Failed(reason), "failed")
 }
 
+/// The token that decides how a payment goes. An invoice has none: its buyer authenticates, as with `tok_3ds`.
+pub(super) fn token<'a>(kind: &str, token: Option<&'a str>) -> Option<&'a str> {
+    token.or((kind == "invoice").then_some("tok_3ds"))
+}
+
 /// What to report, in order, when a payment with `token` begins.
 pub(super) fn scenario(token: &str, capture: CaptureMode) -> Vec<Step> {
     let thrice = |step| Step { copies: copies(DUPLICATE), ..step };

@@ -145,6 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn a_buyer_on_invoice_passes_a_challenge_and_types_no_card() {
+        let invoice = |status: &str| {
+            json!([{"attempt": 1, "status": status, "payment_method": {"type": "invoice"},
+                "challenge": {"id": "chl_o_1"}, "payment_reference": "pay_o_1"}])
+        };
+        check("action_required", invoice("action_required"), &[], Stage::Challenge { attempt: 1 });
+        let answered = [Note::Answer { attempt: 1, passed: true }];
+        check("action_required", invoice("action_required"), &answered, Stage::Waiting { attempt: 1 });
+        check("authorized", invoice("authorized"), &answered, Stage::Paid);
+    }
+
+    #[test]
     fn after_a_failure_the_buyer_may_try_again() {
         let failed = json!([{"attempt": 1, "status": "failed", "failure_reason": "card_declined"}]);
         let again = Stage::Form { attempt: 2, failed: Some("card_declined".to_owned()) };
