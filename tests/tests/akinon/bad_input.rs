@@ -247,6 +247,9 @@ async fn a_bad_request_is_answered_in_the_vendors_shape(world: World) {
         }
     }
     check(to(Method::POST, "/cancel"), 404, "no_such_route", "").await;
+    let closed = shop.anonymous(Method::POST, "/akinon/history").basic_auth("initech", Some("initech-key"));
+    let closed = closed.header("x-akinon-request-id", "req-7").json(&good("/history", &order.name));
+    check(closed, 403, "not_enabled", "").await;
     for path in ["/purchase", "/void", "/refund", "/history"] {
         let reply = call(&shop, path, &good(path, "nobody")).await;
         error(&reply, 404, "order_not_found", "orderId");

@@ -3,6 +3,7 @@
 mod bad_input;
 mod guids;
 mod returns;
+mod sandbox;
 mod stories;
 mod waiting;
 
@@ -11,14 +12,15 @@ use daybook_tests::{Client, Reply, Setup};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+/// SHA-256 of `initech-key`: the key of a tenant that has no hash-key.
+const INITECH_KEY_HASH: &str = "cf431095981b6f3bdae39e36631f50b0b3e11b0e6c412276a8f6a71d2b91bee4";
+
 /// A server with a hosted page that nobody serves, a wait for the PSP, and a life of an order.
 fn setup(psp_wait_ms: u32, order_life_seconds: u32) -> Setup {
     let config = format!(
-        "payment_page_url = \"https://pay.example/{{tracking_number}}?token={{token}}\"
-\
-         order_life_seconds = {order_life_seconds}
-[akinon]
-psp_wait_ms = {psp_wait_ms}"
+        "payment_page_url = \"https://pay.example/{{tracking_number}}?token={{token}}\"\n\
+         order_life_seconds = {order_life_seconds}\n[akinon]\npsp_wait_ms = {psp_wait_ms}\n\
+         [[tenants]]\nid = \"initech\"\napi_key_hashes = [\"{INITECH_KEY_HASH}\"]\n"
     );
     Setup { config, ..Setup::default() }
 }
