@@ -224,7 +224,8 @@ async fn a_bad_request_is_answered_in_the_vendors_shape(world: World) {
         check(post().body(text.clone()), 415, "unsupported_media_type", "").await;
         let plain = post().header("content-type", "text/plain").body(text.clone());
         check(plain, 415, "unsupported_media_type", "").await;
-        check(to(Method::GET, path), 405, "method_not_allowed", "").await;
+        let refused = check(to(Method::GET, path), 405, "method_not_allowed", "").await;
+        assert_eq!(refused.header("allow"), Some("POST"));
         let anonymous = || {
             let request = shop.anonymous(Method::POST, &format!("/akinon{path}"));
             json(request.header("x-akinon-request-id", "req-7")).body(text.clone())

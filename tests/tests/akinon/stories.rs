@@ -113,6 +113,12 @@ async fn an_authorization_is_captured_in_part(world: World) {
     let captured = json!({"capture_id": capture, "amount": try_(4_000), "reference": "cap_1"});
     shop.report(&order.id, "payment.captured", captured).await;
     assert_eq!(shop.figure(&order.id, "balance").await, 4_000);
+    // A capture that was made is no rejection of the payment, even where there is nothing left to do.
+    let whole = authorized(&shop).await;
+    shop.report(&whole.id, "payment.captured", json!({"amount": try_(10_000)})).await;
+    let done = call(&shop, "/purchase", &about(&whole.name, json!({}))).await;
+    error(&done, 409, "nothing_to_capture", "");
+    is(&done, "RESOLVED", "RESOLVED");
     // All that is left, which the PSP refuses.
     let rest = call(&shop, "/purchase", &about(&order.name, json!({}))).await.expect(200);
     let capture = rest.text("/transactionId");

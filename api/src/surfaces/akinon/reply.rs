@@ -133,8 +133,8 @@ impl Failure {
             }
         };
         let view = match kind {
-            About::Request => orders::order(app, tenant, order, None).await.ok(),
-            About::Refusal | About::Outage => app.views.order(tenant, order).ok().flatten(),
+            About::Request | About::Refusal => orders::order(app, tenant, order, None).await.ok(),
+            About::Outage => app.views.order(tenant, order).ok().flatten(),
         };
         let Some(view) = view else { return failure };
         let refusal = matches!(kind, About::Refusal).then_some(Outcome::ProcessingError);
@@ -196,18 +196,19 @@ enum About {
     Outage,
 }
 
-/// The field at fault, and what the refusal is about: one that time may lift says nothing of the payment.
+/// The field at fault, and what the refusal is about.
 fn about_rejection(rejection: &Rejection) -> (&'static str, About) {
     match rejection {
         Rejection::CurrencyMismatch { .. } => ("currency", About::Request),
         Rejection::ExceedsCapturable { .. } => ("orderAmount", About::Refusal),
         Rejection::ExceedsRefundable { .. } => ("amount", About::Refusal),
-        Rejection::CapturePending | Rejection::CancellationPending => ("", About::Request),
-        Rejection::NothingToCapture { status } if !status.is_terminal() => ("", About::Request),
+        // All may be captured already, or nothing be authorized yet: neither makes the payment a rejected one.
+        Rejection::NothingToCapture { .. } | Rejection::CapturePending | Rejection::CancellationPending => {
+            ("", About::Request)
+        }
         Rejection::NotFound
         | Rejection::AlreadyExists
         | Rejection::CaptureIsAutomatic
-        | Rejection::NothingToCapture { .. }
         | Rejection::NothingToRefund { .. }
         | Rejection::NotCancelable { .. }
         | Rejection::IdTaken

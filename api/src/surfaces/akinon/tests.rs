@@ -176,7 +176,7 @@ fn every_status_has_its_pair() {
     let table: &[(&[Fact], Status, Outcome, Outcome)] = &[
         (&[], Status::Processing, PaymentWaiting, PaymentWaiting),
         (&[challenge], Status::ActionRequired, PaymentWaiting, PaymentWaiting),
-        (&[authorized.clone()], Status::Authorized, PaymentWaiting, PaymentWaiting),
+        (std::slice::from_ref(&authorized), Status::Authorized, PaymentWaiting, PaymentWaiting),
         (&[authorized.clone(), captured(999)], Status::PartiallyCaptured, PaymentWaiting, Resolved),
         (&[captured(1999)], Status::Captured, Resolved, Resolved),
         (&[captured(1999), refunded(5)], Status::PartiallyRefunded, Resolved, Resolved),
@@ -185,7 +185,7 @@ fn every_status_has_its_pair() {
         (&[failed("FRAUD suspected")], Status::Failed, Risky, Risky),
         (&[failed("high_risk")], Status::Failed, Risky, Risky),
         (&[authorized.clone(), Fact::Voided], Status::Canceled, ProcessingError, ProcessingError),
-        (&[authorized, Fact::AuthorizationExpired], Status::Expired, ProcessingError, ProcessingError),
+        (&[authorized.clone(), Fact::AuthorizationExpired], Status::Expired, ProcessingError, ProcessingError),
     ];
     for (facts, status, sale, auth) in table {
         for (capture, expect) in [(CaptureMode::Automatic, sale), (CaptureMode::Manual, auth)] {

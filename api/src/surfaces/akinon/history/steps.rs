@@ -14,7 +14,6 @@ use super::super::movements::{ASKED_AT, PURCHASE_ANSWER};
 use super::super::request::Action;
 use super::super::session;
 use super::super::status::{self, State};
-use crate::cards;
 use crate::orders::{self, operation};
 
 /// One thing that was asked.
@@ -186,7 +185,7 @@ impl SubStep {
         let HistoryEvent { name, amount, reference, detail, attempt: _ } = HistoryEvent::of(event);
         let said = [amount.map(|amount| amount.to_string()), reference, detail];
         let said: Vec<String> = said.into_iter().flatten().collect();
-        SubStep { at, code: name, detail: cards::redacted(&said.join(", ")).into_owned() }
+        SubStep { at, code: name, detail: said.join(", ") }
     }
 }
 
@@ -204,13 +203,12 @@ impl Draft {
             Asked::Capture(id) => id.to_string(),
             Asked::Refund(id) => id.to_string(),
         };
-        let detail = cards::redacted(&state.detail).into_owned();
         Step {
             guid: self.guid,
             action: self.action,
             at: self.at,
             transaction_id,
-            state: State { detail, ..state },
+            state,
             sub_steps: self.sub_steps,
         }
     }
