@@ -30,6 +30,7 @@ use axum::routing::{get, post};
 use tracing::Instrument;
 
 use crate::app::App;
+use crate::cards;
 use reply::Failure;
 
 /// The surface's name in the log.
@@ -57,7 +58,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
 async fn carry_request_id(request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).cloned();
     let text = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
-    if !(1..=LONGEST_REQUEST_ID).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+    let fits = (1..=LONGEST_REQUEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if !fits || cards::looks_like_a_card_number(text) {
         return next.run(request).await;
     }
     let span = tracing::info_span!("akinon", akinon_request_id = text);

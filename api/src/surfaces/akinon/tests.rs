@@ -185,7 +185,12 @@ fn every_status_has_its_pair() {
         (&[failed("FRAUD suspected")], Status::Failed, Risky, Risky),
         (&[failed("high_risk")], Status::Failed, Risky, Risky),
         (&[authorized.clone(), Fact::Voided], Status::Canceled, ProcessingError, ProcessingError),
-        (&[authorized.clone(), Fact::AuthorizationExpired], Status::Expired, ProcessingError, ProcessingError),
+        (
+            &[authorized.clone(), Fact::AuthorizationExpired],
+            Status::Expired,
+            ProcessingError,
+            ProcessingError,
+        ),
     ];
     for (facts, status, sale, auth) in table {
         for (capture, expect) in [(CaptureMode::Automatic, sale), (CaptureMode::Manual, auth)] {
