@@ -173,7 +173,8 @@ pub fn configuration(further: &str) -> String {
         let Tenant { id, key_hash, secret, .. } = tenant;
         text.push_str(&format!(
             "\n[[tenants]]\nid = \"{id}\"\napi_key_hashes = [\"{key_hash}\"]\n\
-             [tenants.webhooks.{SOURCE}]\nscheme = \"standard_webhooks\"\nsecrets = [\"{secret}\"]\n"
+             [tenants.webhooks.{SOURCE}]\nscheme = \"standard_webhooks\"\nsecrets = [\"{secret}\"]\n\
+             [tenants.akinon]\nhash_key = \"{id}-hash-key\"\n"
         ));
     }
     text

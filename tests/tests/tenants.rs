@@ -63,6 +63,12 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/kronor/sca", Seen::Signed),
     ("GET", "/kronor/sca/challenge", Seen::Signed),
     ("GET", "/kronor/sca/return/{}", Seen::Signed),
+    ("POST", "/akinon/start-session", Seen::Own),
+    ("POST", "/akinon/purchase", Seen::NotFound),
+    ("POST", "/akinon/void", Seen::NotFound),
+    ("POST", "/akinon/refund", Seen::NotFound),
+    ("POST", "/akinon/history", Seen::NotFound),
+    ("GET", "/akinon/return/{}/{}", Seen::Signed),
     ("GET", "/healthz", Seen::Public),
     ("GET", "/readyz", Seen::Public),
     ("GET", "/metrics", Seen::Public),
@@ -104,12 +110,15 @@ async fn make(shop: &Client) -> Made {
 /// A route's request in a tenant's name: with the vendor's headers where the vendor has its own.
 fn request(client: &Client, method: &str, path: &str, body: Option<&Value>) -> RequestBuilder {
     let method = method.parse::<Method>().expect("a method");
-    let request = match path.starts_with("/azotte") {
-        true => client
+    let request = match path {
+        _ if path.starts_with("/azotte") => client
             .anonymous(method, path)
             .header("x-api-key", client.tenant.key)
             .header("x-tn", client.tenant.id),
-        false => client.request(method, path),
+        _ if path.starts_with("/akinon") => {
+            client.anonymous(method, path).basic_auth(client.tenant.id, Some(client.tenant.key))
+        }
+        _ => client.request(method, path),
     };
     match body {
         Some(body) => request.json(body),
@@ -134,6 +143,15 @@ fn body(route: &str, made: &Made) -> Option<Value> {
         _ if route.ends_with("/captures") || route.ends_with("/refunds") => Some(json!({"amount": eur(1)})),
         _ if route.ends_with("/cancellations") || route.ends_with("/retry") => Some(json!({})),
         _ if route.ends_with("/discard") => Some(json!({"reason": "not mine"})),
+        _ if route.ends_with("/cancellations") => Some(json!({})),
+        _ if route.starts_with("/akinon") => {
+            let mut body = json!({"version": "1", "guid": unique("guid"), "orderId": made.reference});
+            if route.ends_with("/refund") {
+                body["amount"] = 1.into();
+                body["currency"] = "EUR".into();
+            }
+            Some(body)
+        }
         "/azotte/api/c2a/offer/checkout" => Some(json!({
             "order": {"offerIdentifier": made.offer, "correlationId": unique("cor"), "items": items},
             "paymentMethod": {"paymentChannel": "PayPal"},

@@ -65,8 +65,15 @@ pub(crate) fn eur(minor: i64) -> Money {
 impl Server {
     /// Starts without the tasks that run beside the requests.
     pub(crate) async fn open(dir: &Path) -> Server {
-        let flags =
-            [("data_dir", Some(dir.display().to_string())), ("sandbox.enabled", Some("false".to_owned()))];
+        Server::with(dir, &[]).await
+    }
+
+    /// The same with further settings, by their names in the file.
+    pub(crate) async fn with(dir: &Path, settings: &[(&str, &str)]) -> Server {
+        let data_dir = dir.display().to_string();
+        let ours = [("data_dir", data_dir.as_str()), ("sandbox.enabled", "false")];
+        let flags: Vec<_> =
+            ours.iter().chain(settings).map(|(key, value)| (*key, Some((*value).to_owned()))).collect();
         let mut config = Config::load(None, |_| None, &flags).unwrap();
         let webhooks = config.tenants[0].webhooks.clone();
         config.tenants.push(TenantConfig {
