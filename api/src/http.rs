@@ -8,6 +8,7 @@ pub mod decimal;
 pub mod etag;
 pub mod id;
 pub mod layers;
+pub mod page;
 pub mod problem;
 pub mod query;
 

@@ -27,6 +27,7 @@ use super::links::{is_of, web_url, with_parameters};
 use super::purchase_order::{is_complete, purchase_id};
 use super::{NAME, words::Bigint, words::StatusWord};
 use crate::app::App;
+use crate::http::page::confidential;
 use crate::orders::{self, OrderError};
 
 const RETURN_PURPOSE: &str = "kronor.return";
@@ -185,7 +186,7 @@ async fn come_back_by_form(
 ) -> Result<Response, Refused> {
     let Path(token) = token.map_err(|_| Refused::NotFound)?;
     let (tenant, order) = returned_to(&app, &token).ok_or(Refused::NotFound)?;
-    Ok((page::confidential(), Redirect::to(&return_url(&app, &tenant, order))).into_response())
+    Ok((confidential(), Redirect::to(&return_url(&app, &tenant, order))).into_response())
 }
 
 async fn admit(app: &App, token: &str) -> Result<OrderView, Refused> {
@@ -238,7 +239,7 @@ fn finish(app: &App, view: &OrderView, success_url: Option<Url>) -> Response {
     if is_complete && let Some(Bigint(id)) = purchase_id(view.first) {
         parameters.push(("purchaseId", id.to_string()));
     }
-    (page::confidential(), Redirect::to(&with_parameters(url, &parameters))).into_response()
+    (confidential(), Redirect::to(&with_parameters(url, &parameters))).into_response()
 }
 
 /// The cookie that keeps the `success_url` of one order while the buyer is away. The server keeps nothing.
