@@ -74,6 +74,30 @@ async fn the_same_key_is_the_same_checkout_for_ever(world: World) {
     assert_ne!(other.text("/checkout_id"), made.checkout);
 }
 
+mod on_two_nodes {
+    use super::*;
+
+    daybook_tests::in_each_world!(
+        daybook_tests::Setup::two_nodes();
+        one_checkout_is_made_however_many_ask_at_once,
+    );
+
+    async fn one_checkout_is_made_however_many_ask_at_once(world: World) {
+        let first = Caller::new(world.shop()).await;
+        let body = checkout();
+        let ask = |number: usize| {
+            // A token of one node is good on the other.
+            let client = world.client(number % world.servers.len(), ACME);
+            let (caller, body) = (Caller { client, token: first.token.clone() }, body.clone());
+            async move { caller.post("/checkouts", &body).await.expect(201).bytes }
+        };
+        let mut answers = futures::future::join_all((0..40).map(ask)).await;
+        answers.dedup();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(world.log().await.len(), 1);
+    }
+}
+
 async fn without_a_key_the_shops_order_number_is_the_key(world: World) {
     let shop = Caller::new(world.shop()).await;
     let body = checkout();

@@ -127,6 +127,8 @@ async fn credentials_are_taken_as_json_and_as_a_form_and_refused_by_the_book(wor
     let cases = [
         (form(format!("{good}&client_id=globex")), 400, "invalid_request", "INVALID_FIELD"),
         (form("client_id=acme".to_owned()), 400, "invalid_request", "MISSING_FIELD"),
+        (form(good.replace(ACME.key, "")), 400, "invalid_request", "MISSING_FIELD"),
+        (form("x".repeat(70_000)), 413, "invalid_request", "BODY_TOO_LARGE"),
         (json(without(all.clone(), "/client_id")), 400, "invalid_request", "MISSING_FIELD"),
         (json(without(all.clone(), "/client_secret")), 400, "invalid_request", "MISSING_FIELD"),
         (json(without(all.clone(), "/grant_type")), 400, "invalid_request", "MISSING_FIELD"),

@@ -6,23 +6,23 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An amount in a request, by its digits. The seed writes numbers; WooCommerce hands the vendor's plugin some of
-/// its totals as texts, such as `"990.00"`, so these are taken, too.
+/// An amount in a request. The seed writes numbers; WooCommerce hands the vendor's plugin some of its totals as
+/// texts, such as `"990.00"`, so these are taken, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decimal(String);
+pub(super) struct Digits(String);
 
-impl<'de> Deserialize<'de> for Decimal {
+impl<'de> Deserialize<'de> for Digits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let text = raw.get();
         if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Ok(Decimal(text.to_owned()));
+            return Ok(Digits(text.to_owned()));
         }
-        serde_json::from_str(text).map(Decimal).map_err(|_| D::Error::custom("not a decimal number"))
+        serde_json::from_str(text).map(Digits).map_err(|_| D::Error::custom("not a decimal number"))
     }
 }
 
-impl Decimal {
+impl Digits {
     /// The amount above zero that it says in `currency`.
     pub(super) fn money(&self, currency: Currency) -> Result<Money, MoneyError> {
         Money::parse_major(&self.0, currency)
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn an_amount_is_read_by_its_digits() {
-        let read = |text: &str| serde_json::from_str::<Decimal>(text).ok().map(|d| d.minor(mxn()));
+        let read = |text: &str| serde_json::from_str::<Digits>(text).ok().map(|d| d.minor(mxn()));
         assert_eq!(read("1000"), Some(Ok(100_000)));
         // As a double, a hundred times this is 28.999999999999996.
         assert_eq!(read("0.29"), Some(Ok(29)));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_count_is_a_whole_number() {
-        let count = |text: &str| serde_json::from_str::<Decimal>(text).unwrap().count();
+        let count = |text: &str| serde_json::from_str::<Digits>(text).unwrap().count();
         assert_eq!((count("2"), count("2.000"), count("\"2\"")), (Some(2), Some(2), Some(2)));
         for bad in ["1.5", "-1", "1e1", "99999999999", "\"\"", "\"1.\""] {
             assert_eq!(count(bad), None, "{bad}");

@@ -20,7 +20,7 @@ use ledger::order::{Event, Movement, Order};
 use projections::views::OrderView;
 use serde::{Deserialize, Serialize};
 
-use super::amount::{Decimal, Exact};
+use super::amount::{Digits, Exact};
 use super::ids::{OrderId, PaymentId, RefundNumber};
 use super::payment::{Provider, Times, attempt_of};
 use super::refusal::Refusal;
@@ -43,7 +43,7 @@ const MESSAGE: &str = "refund_message";
 #[serde(deny_unknown_fields)]
 struct RefundRequest {
     description: Option<String>,
-    amount: Decimal,
+    amount: Digits,
 }
 
 /// A refund.

@@ -12,7 +12,7 @@ use reqwest::Url;
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::amount::Decimal;
+use super::amount::Digits;
 use super::refusal::Refusal;
 use super::{NAME, country, field};
 use crate::cards;
@@ -46,8 +46,8 @@ struct OrderBody {
     merchant_order_id: Word,
     currency: String,
     country_code: String,
-    subtotal_amount: Decimal,
-    total_amount: Decimal,
+    subtotal_amount: Digits,
+    total_amount: Digits,
     taxes: Option<Vec<Object<AdjustmentBody>>>,
     discounts: Option<Vec<Object<AdjustmentBody>>>,
     shipping_details: Option<Object<AdjustmentBody>>,
@@ -62,7 +62,7 @@ struct OrderBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AdjustmentBody {
-    amount: Decimal,
+    amount: Digits,
 }
 
 #[derive(Deserialize)]
@@ -72,8 +72,8 @@ struct ProductBody {
     #[serde(alias = "product_id")]
     id: Option<Word>,
     name: String,
-    quantity: Decimal,
-    unit_price: Decimal,
+    quantity: Digits,
+    unit_price: Digits,
     // What a shop window shows. The plugins send it, nothing here reads it, and it is not kept.
     #[serde(default, rename = "description")]
     _description: IgnoredAny,
@@ -223,7 +223,7 @@ impl Submission {
     }
 }
 
-fn minor(field: &str, amount: &Decimal, currency: Currency) -> Result<i64, Refusal> {
+fn minor(field: &str, amount: &Digits, currency: Currency) -> Result<i64, Refusal> {
     amount.minor(currency).map_err(|e| Refusal::amount(field, &e))
 }
 

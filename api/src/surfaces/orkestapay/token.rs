@@ -92,9 +92,7 @@ pub(super) async fn issue(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let bytes = body::read(body, app.config.limits.body_bytes).await?;
-    let request = if is_form(&headers) { from_form(&bytes) } else { from_json(&headers, &bytes) };
-    let request = request.map_err(|refusal| refusal.oauth("invalid_request"))?;
+    let request = read(&app, &headers, body).await.map_err(|refusal| refusal.oauth("invalid_request"))?;
     let missing = |name: &str| {
         Refusal::of(Code::MissingField, format!("{name} is required")).at(name).oauth("invalid_request")
     };
@@ -118,15 +116,19 @@ pub(super) async fn issue(
     Ok((StatusCode::OK, AppendHeaders(not_kept), axum::Json(reply)).into_response())
 }
 
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<TokenRequest, Refusal> {
+    let bytes = body::read(body, app.config.limits.body_bytes).await?;
+    if is_form(headers) {
+        return from_form(&bytes);
+    }
+    body::expect_json(headers)?;
+    Ok(body::parse(&bytes)?)
+}
+
 fn is_form(headers: &HeaderMap) -> bool {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = text.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-fn from_json(headers: &HeaderMap, bytes: &[u8]) -> Result<TokenRequest, Refusal> {
-    body::expect_json(headers)?;
-    Ok(body::parse(bytes)?)
 }
 
 fn from_form(bytes: &[u8]) -> Result<TokenRequest, Refusal> {
@@ -134,7 +136,8 @@ fn from_form(bytes: &[u8]) -> Result<TokenRequest, Refusal> {
     let mut url = Url::parse("form:").map_err(|e| OrderError::internal(e.into()))?;
     url.set_query(Some(text));
     let mut fields = serde_json::Map::new();
-    for (name, value) in url.query_pairs() {
+    // A parameter without a value counts as left out (RFC 6749, 3.2).
+    for (name, value) in url.query_pairs().filter(|(_, value)| !value.is_empty()) {
         if fields.insert(name.to_string(), value.into()).is_some() {
             return Err(Refusal::invalid(name, "is there twice"));
         }
