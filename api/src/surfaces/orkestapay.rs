@@ -2,11 +2,12 @@
 //!
 //! In reading order: `token`, who is calling; `request`, a checkout's body and what it means; `checkout`, which takes
 //! it; `order` and `payment`, what is shown of it; `refund`; `buyer_return`, the buyer's way back to the shop. Beside
-//! them `ids`, `amount`, `country` and `refusal`, the vendor's ways of writing. `docs/src/guides/orkestapay.md` is the
-//! page for its users, with all that the vendor leaves open.
+//! them `ids`, `amount`, `country`, `check` and `refusal`, the vendor's ways of writing.
+//! `docs/src/guides/orkestapay.md` is the page for its users, with all that the vendor leaves open.
 
 mod amount;
 mod buyer_return;
+mod check;
 mod checkout;
 mod country;
 mod ids;

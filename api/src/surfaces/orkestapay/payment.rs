@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use ledger::commit::{Changes, Recorded};
-use ledger::order::{Attempt, Event, Movement, Status};
+use ledger::order::{Attempt, Event, Movement, Order, Status};
 use projections::views::OrderView;
 use serde::Serialize;
 
@@ -112,12 +112,13 @@ impl PaymentReply {
             0 => Exact::from(checkout.amount),
             minor => Exact::of(minor, currency),
         };
-        let challenge = attempt.challenge.as_ref().filter(|_| attempt.status == Status::ActionRequired);
+        let is_open = status_of(&view.order, attempt) == Status::ActionRequired;
+        let challenge = attempt.challenge.as_ref().filter(|_| is_open);
         PaymentReply {
             payment_id: id.to_string(),
             order_id: OrderId(view.id).to_string(),
             merchant_order_id: checkout.merchant_reference.clone(),
-            status: status_word(attempt),
+            status: status_word(&view.order, attempt),
             amount,
             currency: currency.code(),
             captured_amount: Exact::of(attempt.captured_minor(), currency),
@@ -128,7 +129,7 @@ impl PaymentReply {
                     three_d_secure_specific: ThreeDSecure { three_ds_redirect_url: url },
                 }
             }),
-            transactions: Transaction::of(attempt, amount).into_iter().collect(),
+            transactions: Transaction::of(&view.order, attempt, amount).into_iter().collect(),
             refunds: attempt
                 .refunds
                 .iter()
@@ -140,21 +141,33 @@ impl PaymentReply {
 }
 
 impl Transaction {
-    /// What the plugins show when a payment came to nothing; there is none before the PSP has decided.
-    fn of(attempt: &Attempt, amount: Exact) -> Option<Self> {
-        let (status, message) = match (status_word(attempt), &attempt.failure) {
-            ("COMPLETED", _) => ("SUCCESS", "captured".to_owned()),
-            ("FAILED" | "REJECTED", Some(reason)) => ("FAILED", reason.clone()),
-            ("FAILED" | "REJECTED", None) => ("FAILED", attempt.status.as_str().to_owned()),
-            (_, _) => return None,
+    /// What the plugins show when a payment came to nothing; there is none before that is decided.
+    fn of(order: &Order, attempt: &Attempt, amount: Exact) -> Option<Self> {
+        let end = status_of(order, attempt);
+        let (status, message) = match end {
+            Status::Processing | Status::ActionRequired | Status::Authorized | Status::PartiallyCaptured => {
+                return None;
+            }
+            Status::Captured | Status::PartiallyRefunded | Status::Refunded => {
+                ("SUCCESS", "captured".to_owned())
+            }
+            Status::Failed | Status::Canceled | Status::Expired => {
+                ("FAILED", attempt.failure.clone().unwrap_or_else(|| end.as_str().to_owned()))
+            }
         };
         Some(Transaction { r#type: "PURCHASE", status, amount, provider: Provider { message } })
     }
 }
 
+/// Where a payment stands: one that was still to be made when its order ended ended with it.
+fn status_of(order: &Order, attempt: &Attempt) -> Status {
+    let is_open = matches!(attempt.status, Status::Processing | Status::ActionRequired);
+    if is_open && order.end.is_some() { order.status() } else { attempt.status }
+}
+
 /// The vendor's word for where a payment stands.
-pub(super) fn status_word(attempt: &Attempt) -> &'static str {
-    match attempt.status {
+pub(super) fn status_word(order: &Order, attempt: &Attempt) -> &'static str {
+    match status_of(order, attempt) {
         // The vendor names no word for a payment of which only a name is known.
         Status::Processing => "CREATED",
         Status::ActionRequired => "PAYMENT_ACTION_REQUIRED",

@@ -21,10 +21,10 @@ use projections::views::OrderView;
 use serde::{Deserialize, Serialize};
 
 use super::amount::{Digits, Exact};
+use super::check::text;
 use super::ids::{OrderId, PaymentId, RefundNumber};
 use super::payment::{Provider, Times, attempt_of};
 use super::refusal::Refusal;
-use super::request::text;
 use super::token::Caller;
 use super::{PathId, find, idempotency_key, millis};
 use crate::app::App;

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use ledger::money::{Currency, Money, MoneyError};
 use ledger::order::{CaptureMode, Checkout, Customer, Item, ReturnUrls, Surface};
-use reqwest::Url;
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::amount::Digits;
+use super::check::{email, locale, moment, text, url};
 use super::refusal::Refusal;
 use super::{NAME, country, field};
-use crate::cards;
 use crate::http::body::Object;
 
 const MAX_PRODUCTS: usize = 200;
@@ -23,9 +22,6 @@ const MAX_ADJUSTMENTS: usize = 20;
 const MAX_QUANTITY: u32 = 999_999;
 const MAX_ID: usize = 128;
 const MAX_NAME: usize = 255;
-const MAX_EMAIL: usize = 254;
-const MAX_LOCALE: usize = 16;
-const MAX_URL: usize = 2048;
 const MAX_METADATA: usize = 50;
 const DEFAULT_LOCALE: &str = "ES_LATAM";
 
@@ -207,14 +203,14 @@ impl Submission {
             expires_at: Option<i64>,
         }
         let Checkout { amount, merchant_reference, items, customer, metadata, surface, .. } = &self.checkout;
-        let product = |item: &'_ Item| item.unit_price.map(|price| price.minor());
+        let price = |item: &Item| item.unit_price.map(|price| price.minor());
         Canonical {
             data: &surface.data,
             merchant_order_id: merchant_reference,
             total: (amount.minor(), amount.currency().code()),
             products: items
                 .iter()
-                .map(|i| (i.identifier.as_str(), i.name.as_deref(), i.quantity, product(i)))
+                .map(|i| (i.identifier.as_str(), i.name.as_deref(), i.quantity, price(i)))
                 .collect(),
             customer: (customer.email.as_deref(), customer.phone.as_deref(), &customer.details),
             metadata,
@@ -326,62 +322,6 @@ fn metadata(pairs: BTreeMap<String, String>) -> Result<BTreeMap<String, String>,
         Ok((key, value))
     };
     pairs.into_iter().map(pair).collect()
-}
-
-/// A text of 1 to `longest` characters for one line, without anything that could be a card number.
-pub(super) fn text(field: &str, text: String, longest: usize) -> Result<String, Refusal> {
-    if text.trim().is_empty() {
-        return Err(Refusal::invalid(field, "empty"));
-    }
-    if text.chars().count() > longest {
-        return Err(Refusal::invalid(field, format!("longer than {longest} characters")));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Refusal::invalid(field, "has control characters"));
-    }
-    if cards::looks_like_a_card_number(&text) {
-        return Err(Refusal::card_number(field));
-    }
-    Ok(text)
-}
-
-/// An http(s) URL that can stand in a `Location` header as it is.
-fn url(field: &str, url: String) -> Result<String, Refusal> {
-    let url = text(field, url, MAX_URL)?;
-    let is_web = Url::parse(&url)
-        .is_ok_and(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.has_host())
-        && ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
-    if is_web && url.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(url)
-    } else {
-        Err(Refusal::invalid(field, "not an http(s) URL, with everything beyond ASCII percent-encoded"))
-    }
-}
-
-fn email(field: &str, email: String) -> Result<String, Refusal> {
-    let email = text(field, email, MAX_EMAIL)?;
-    let (local, domain) = email.split_once('@').unwrap_or_default();
-    let is_address = !local.is_empty() && !domain.is_empty() && !domain.contains('@');
-    if is_address && !email.contains(char::is_whitespace) {
-        Ok(email)
-    } else {
-        Err(Refusal::invalid(field, "not an e-mail address"))
-    }
-}
-
-fn locale(locale: String) -> Result<String, Refusal> {
-    let alphabet = |b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b'-';
-    if (2..=MAX_LOCALE).contains(&locale.len()) && locale.bytes().all(alphabet) {
-        Ok(locale)
-    } else {
-        Err(Refusal::invalid("locale", format!("not 2 to {MAX_LOCALE} letters, _ and -, such as ES_LATAM")))
-    }
-}
-
-/// A time in milliseconds since 1970.
-fn moment(field: &str, text: &str) -> Result<Timestamp, Refusal> {
-    let at = text.parse().ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    at.ok_or_else(|| Refusal::invalid(field, "not a time in milliseconds since 1970"))
 }
 
 /// The amount that a kept text of minor units says.

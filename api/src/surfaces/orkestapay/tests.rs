@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use ledger::ids::RequestHash;
-use ledger::order::{Attempt, Order, Status};
+use ledger::order::{Attempt, End, Order, Status};
 use serde_json::{Value, json};
 
 use super::order::status_word;
@@ -129,7 +129,7 @@ fn every_status_has_its_words_and_they_stand_in_the_guide() {
     let guide = include_str!("../../../../docs/src/guides/orkestapay.md");
     let words = Status::ALL.map(|status| {
         let order = order(status);
-        (status.as_str(), status_word(&order), payment::status_word(&order.attempts[0]))
+        (status.as_str(), status_word(&order), payment::status_word(&order, &order.attempts[0]))
     });
     let expect = [
         ("processing", "PROCESSING_PAYMENT", "CREATED"),
@@ -153,5 +153,11 @@ fn every_status_has_its_words_and_they_stand_in_the_guide() {
     assert_eq!(status_word(&fresh), "CREATED", "nobody has tried to pay");
     let mut failed_later = order(Status::Failed);
     failed_later.attempts[0].authorized_minor = 1;
-    assert_eq!(payment::status_word(&failed_later.attempts[0]), "FAILED");
+    assert_eq!(payment::status_word(&failed_later, &failed_later.attempts[0]), "FAILED");
+    // A challenge that nobody needs to pass any more.
+    let given_up = Order { end: Some(End::Canceled), ..order(Status::ActionRequired) };
+    assert_eq!(
+        (status_word(&given_up), payment::status_word(&given_up, &given_up.attempts[0])),
+        ("CANCELED", "FAILED")
+    );
 }
