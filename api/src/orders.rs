@@ -54,6 +54,8 @@ pub mod operation {
     pub const ORKESTAPAY_CHECKOUT: &str = "orkestapay.checkout";
     /// A refund on the OrkestaPay surface.
     pub const ORKESTAPAY_REFUND: &str = "orkestapay.refund";
+    /// What the caller was told of a refund on the OrkestaPay surface.
+    pub const ORKESTAPAY_REFUND_ANSWER: &str = "orkestapay.refund_answer";
     /// A transaction on the Carat surface.
     pub const CARAT_TRANSACTION: &str = "carat.transaction";
     /// The effectuation of a Carat transaction: its confirmation, or its undoing.
@@ -277,6 +279,31 @@ pub async fn refund(
 ) -> Result<Done<Order>, OrderError> {
     let id = RefundId::for_key(order, scoped(operation, operation::REFUND, &ask).as_deref());
     execute(app, &ask, operation, order, Command::Refund { id, amount, reason }, false).await
+}
+
+/// Asks for a refund of one attempt's payment, where the caller names it.
+pub async fn refund_attempt(
+    app: &App,
+    ask: Ask,
+    operation: &str,
+    order: RecordId,
+    refund: AttemptRefund,
+) -> Result<Done<Order>, OrderError> {
+    let AttemptRefund { attempt, amount, reason } = refund;
+    let id = RefundId::for_key(order, scoped(operation, operation::REFUND, &ask).as_deref());
+    let command = Command::RefundAttempt { attempt, id, amount, reason };
+    execute(app, &ask, operation, order, command, false).await
+}
+
+/// What is to be given back of one attempt's payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRefund {
+    /// Which attempt.
+    pub attempt: u32,
+    /// How much.
+    pub amount: Money,
+    /// The shop's reason, for people.
+    pub reason: Option<String>,
 }
 
 /// The key that a movement's id is made of: two doors may be given the same key for different things.

@@ -357,3 +357,49 @@ async fn a_late_retry_of_an_offer_does_not_bring_the_old_one_back() {
     // The same key for another offer is another request.
     server.send(put("/v1/offers/p").json(&offer(500)).key("a")).await.expect(201);
 }
+
+#[tokio::test]
+async fn orkestapay_is_told_of_an_outage_in_its_own_shape_and_never_of_a_refund_that_was_not_stored() {
+    let (server, journal) = server().await;
+    let credentials =
+        json!({"client_id": "demo", "client_secret": "demo-key", "grant_type": "client_credentials"});
+    let token = server.send(post("/orkestapay/v1/oauth/tokens").json(&credentials)).await.expect(200);
+    let bearer = format!("Bearer {}", token.json()["access_token"].as_str().unwrap());
+    let checkout = json!({
+        "completed_redirect_url": "https://shop.example/ok", "canceled_redirect_url": "https://shop.example/no",
+        "order": {
+            "merchant_order_id": "A-1", "currency": "EUR", "country_code": "ES",
+            "subtotal_amount": 19.99, "total_amount": 19.99,
+            "products": [{"name": "plan", "quantity": 1, "unit_price": 19.99}],
+            "customer": {"first_name": "John", "last_name": "Doe", "email": "john@example.com"},
+        }
+    });
+    let register =
+        |key| post("/orkestapay/v1/checkouts").header("authorization", &bearer).key(key).json(&checkout);
+    let made = server.send(register("k1")).await.expect(201).json();
+    let number = made["order"]["order_id"].as_str().unwrap().replace("ord_", "");
+    let order = uuid::Uuid::try_parse(&number).unwrap().to_string();
+    server.send(webhook("evt_1", captured(&order))).await.expect(200);
+    let refund = |key| {
+        let call =
+            post(format!("/orkestapay/v1/payments/pay_{number}1/refund")).header("authorization", &bearer);
+        call.key(key).json(&json!({"amount": 5}))
+    };
+    let before = journal.inner.last_sequence(0).await.unwrap();
+    for (state, code) in [(REFUSES, "JOURNAL_UNAVAILABLE"), (KEEPS_QUIET, "OUTCOME_UNKNOWN")] {
+        journal.set(state);
+        for call in [register("k2"), refund("r1")] {
+            let reply = server.send(call).await.expect(503);
+            assert_eq!((reply.header("retry-after"), reply.json()["code"].as_str()), ("1", Some(code)));
+            assert!(!String::from_utf8_lossy(&reply.bytes).contains("hunter2"));
+        }
+    }
+    journal.set(WORKS);
+    server.send(register("k2")).await.expect(201);
+    let told = server.send(refund("r1")).await.expect(200);
+    assert_eq!(told.json()["status"], "PENDING");
+    let stored = journal.inner.last_sequence(0).await.unwrap();
+    assert_eq!(stored, before + 3, "the checkout, the refund, and what was told of it, each once");
+    assert_eq!(server.send(refund("r1")).await.expect(200).bytes, told.bytes);
+    assert_eq!(journal.inner.last_sequence(0).await.unwrap(), stored);
+}

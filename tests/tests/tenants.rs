@@ -69,6 +69,13 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("POST", "/akinon/refund", Seen::NotFound),
     ("POST", "/akinon/history", Seen::NotFound),
     ("GET", "/akinon/return/{}/{}", Seen::Signed),
+    ("POST", "/orkestapay/v1/oauth/tokens", Seen::Signed),
+    ("POST", "/orkestapay/v1/checkouts", Seen::Own),
+    ("GET", "/orkestapay/v1/orders/ord_{}", Seen::NotFound),
+    ("GET", "/orkestapay/v1/orders/ord_{}/payments", Seen::NotFound),
+    ("GET", "/orkestapay/v1/payments/pay_{}1", Seen::NotFound),
+    ("POST", "/orkestapay/v1/payments/pay_{}1/refund", Seen::NotFound),
+    ("GET", "/orkestapay/return/acme/chk_{}/completed/seal", Seen::Signed),
     ("GET", "/healthz", Seen::Public),
     ("GET", "/readyz", Seen::Public),
     ("GET", "/metrics", Seen::Public),
@@ -85,6 +92,8 @@ struct Made {
     token: String,
     offer: String,
     quarantined: String,
+    /// The digits of its OrkestaPay ids.
+    orkestapay: String,
 }
 
 async fn make(shop: &Client) -> Made {
@@ -96,6 +105,9 @@ async fn make(shop: &Client) -> Made {
     shop.put(&format!("/v1/offers/{offer}"), &json!({"amount": eur(100)})).await.expect(201);
     shop.webhook_bytes(&unique("evt"), b"unreadable").await.expect(202);
     let quarantined = shop.get("/v1/quarantine").await.expect(200).text("/webhooks/0/id");
+    let orkestapay = shop.anonymous(Method::POST, "/orkestapay/v1/checkouts").json(&orkestapay_checkout());
+    let orkestapay = orkestapay.bearer_auth(orkestapay_token(shop).await);
+    let orkestapay = Reply::to(orkestapay).await.expect(201).text("/order/order_id").replace("ord_", "");
     Made {
         tracking: reply.text("/tracking_number"),
         position: reply.text("/position"),
@@ -104,20 +116,42 @@ async fn make(shop: &Client) -> Made {
         order,
         offer,
         quarantined,
+        orkestapay,
     }
 }
 
+async fn orkestapay_token(client: &Client) -> String {
+    let tenant = client.tenant;
+    let credentials =
+        json!({"client_id": tenant.id, "client_secret": tenant.key, "grant_type": "client_credentials"});
+    let request = client.anonymous(Method::POST, "/orkestapay/v1/oauth/tokens").json(&credentials);
+    Reply::to(request).await.expect(200).text("/access_token")
+}
+
+fn orkestapay_checkout() -> Value {
+    json!({
+        "completed_redirect_url": "https://shop.example/ok", "canceled_redirect_url": "https://shop.example/no",
+        "order": {
+            "merchant_order_id": unique("A"), "currency": "MXN", "country_code": "MX",
+            "subtotal_amount": 990, "total_amount": 990,
+            "products": [{"name": "plan", "quantity": 1, "unit_price": 990}],
+            "customer": {"first_name": "John", "last_name": "Doe", "email": "john@example.com"},
+        }
+    })
+}
+
 /// A route's request in a tenant's name: with the vendor's headers where the vendor has its own.
-fn request(client: &Client, method: &str, path: &str, body: Option<&Value>) -> RequestBuilder {
+async fn request(client: &Client, method: &str, path: &str, body: Option<&Value>) -> RequestBuilder {
     let method = method.parse::<Method>().expect("a method");
-    let request = match path {
-        _ if path.starts_with("/azotte") => client
+    let request = match path.split('/').nth(1) {
+        Some("azotte") => client
             .anonymous(method, path)
             .header("x-api-key", client.tenant.key)
             .header("x-tn", client.tenant.id),
-        _ if path.starts_with("/akinon") => {
+        Some("akinon") => {
             client.anonymous(method, path).basic_auth(client.tenant.id, Some(client.tenant.key))
         }
+        Some("orkestapay") => client.anonymous(method, path).bearer_auth(orkestapay_token(client).await),
         _ => client.request(method, path),
     };
     match body {
@@ -132,6 +166,7 @@ fn paths(route: &str, made: &Made) -> Vec<String> {
         _ if route.contains("/offers/") => vec![&made.offer],
         _ if route.contains("/quarantine/") => vec![&made.quarantined],
         _ if route.starts_with("/azotte") => vec![&made.tracking],
+        _ if route.starts_with("/orkestapay") => vec![&made.orkestapay],
         _ => vec![&made.order, &made.tracking],
     };
     names.into_iter().map(|name| route.replace("{}", name)).collect()
@@ -143,7 +178,6 @@ fn body(route: &str, made: &Made) -> Option<Value> {
         _ if route.ends_with("/captures") || route.ends_with("/refunds") => Some(json!({"amount": eur(1)})),
         _ if route.ends_with("/cancellations") || route.ends_with("/retry") => Some(json!({})),
         _ if route.ends_with("/discard") => Some(json!({"reason": "not mine"})),
-        _ if route.ends_with("/cancellations") => Some(json!({})),
         _ if route.starts_with("/akinon") => {
             let mut body = json!({"version": "1", "guid": unique("guid"), "orderId": made.reference});
             if route.ends_with("/refund") {
@@ -156,6 +190,10 @@ fn body(route: &str, made: &Made) -> Option<Value> {
             "order": {"offerIdentifier": made.offer, "correlationId": unique("cor"), "items": items},
             "paymentMethod": {"paymentChannel": "PayPal"},
         })),
+        "/orkestapay/v1/oauth/tokens" => {
+            Some(json!({"client_id": "acme", "client_secret": "wrong", "grant_type": "client_credentials"}))
+        }
+        "/orkestapay/v1/payments/pay_{}1/refund" => Some(json!({"amount": 1})),
         _ => None,
     }
 }
@@ -170,11 +208,12 @@ async fn another_tenants_order_does_not_exist_on_any_route(world: World) {
             let body = body(route, &made);
             match seen {
                 Seen::NotFound => {
-                    let theirs = Reply::to(request(&other, method, &path, body.as_ref())).await.expect(404);
+                    let theirs =
+                        Reply::to(request(&other, method, &path, body.as_ref()).await).await.expect(404);
                     // The same answer as for something that nobody has.
                     assert!(!theirs.body().contains(&made.reference), "{}", theirs.body());
                     // And the header that asks for a position opens nothing either.
-                    let sent = request(&other, method, &path, body.as_ref());
+                    let sent = request(&other, method, &path, body.as_ref()).await;
                     Reply::to(sent.header("daybook-position", &made.position)).await.expect(404);
                 }
                 Seen::Nothing => {
@@ -184,7 +223,7 @@ async fn another_tenants_order_does_not_exist_on_any_route(world: World) {
                         &format!("?cursor={}", made.position),
                     ] {
                         let theirs =
-                            Reply::to(request(&other, method, &format!("{path}{query}"), None)).await;
+                            Reply::to(request(&other, method, &format!("{path}{query}"), None).await).await;
                         let text = theirs.body();
                         let names = [&made.order, &made.tracking, &made.reference];
                         assert!(names.iter().all(|name| !text.contains(name.as_str())), "{text}");

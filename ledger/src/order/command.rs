@@ -55,6 +55,17 @@ pub enum Command {
         /// The shop's reason, for people.
         reason: Option<String>,
     },
+    /// Refund what one attempt captured, where the caller names the payment.
+    RefundAttempt {
+        /// Which attempt.
+        attempt: u32,
+        /// Its id.
+        id: RefundId,
+        /// How much.
+        amount: Money,
+        /// The shop's reason, for people.
+        reason: Option<String>,
+    },
     /// Give the order up before it is captured.
     Cancel,
     /// End the order if its time has run out.

@@ -116,7 +116,10 @@ pub fn decide(order: Option<&Order>, command: &Command) -> Result<Vec<Event>, Re
             confirm(order, payment_reference, reference, *amount, *now)
         }
         Command::Capture { id, amount } => capture(order, *id, *amount),
-        Command::Refund { id, amount, reason } => refund(order, *id, *amount, reason),
+        Command::Refund { id, amount, reason } => refund(order, None, *id, *amount, reason),
+        Command::RefundAttempt { attempt, id, amount, reason } => {
+            refund(order, Some(*attempt), *id, Some(*amount), reason)
+        }
         Command::Cancel => cancel(order),
         Command::Expire { now } => Ok(expire(order, *now)),
         Command::Record(notification) => record(order, notification),
@@ -204,14 +207,16 @@ fn capture(order: &Order, id: CaptureId, amount: Option<Money>) -> Result<Vec<Ev
 
 fn refund(
     order: &Order,
+    of_attempt: Option<u32>,
     id: RefundId,
     amount: Option<Money>,
     reason: &Option<String>,
 ) -> Result<Vec<Event>, Rejection> {
     // The shown attempt comes first; another one only where a second attempt was captured by mistake.
     let shown = order.shown_attempt().map(|a| a.number);
+    let is_meant = |a: &&Attempt| of_attempt.is_none_or(|number| number == a.number);
     let mut attempts: Vec<&Attempt> =
-        order.attempts.iter().filter(|a| a.available_to_refund_minor() > 0).collect();
+        order.attempts.iter().filter(is_meant).filter(|a| a.available_to_refund_minor() > 0).collect();
     attempts.sort_by_key(|a| Some(a.number) != shown);
     let Some(first) = attempts.first() else {
         return Err(Rejection::NothingToRefund { status: order.status() });

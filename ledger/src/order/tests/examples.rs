@@ -130,6 +130,22 @@ fn a_refund_without_an_amount_is_all_that_is_left() {
 }
 
 #[test]
+fn a_refund_of_a_named_payment_takes_nothing_from_another() {
+    let order = automatic(&[captured_by("pay", "c1", 100), captured_by("pay_2", "c2", 60)]);
+    let of = |attempt, amount| Command::RefundAttempt {
+        attempt,
+        id: RefundId(Uuid::from_u128(1)),
+        amount: eur(amount),
+        reason: None,
+    };
+    refuses(&order, &of(2, 61), Rejection::ExceedsRefundable { available_minor: 60 });
+    refuses(&order, &of(3, 1), Rejection::NothingToRefund { status: Status::Captured });
+    let order = after(order, &[of(2, 60)]);
+    let left: Vec<i64> = order.attempts.iter().map(|a| a.available_to_refund_minor()).collect();
+    assert_eq!(left, [100, 0]);
+}
+
+#[test]
 fn captures_are_asked_for_up_to_what_is_authorized() {
     let order = manual(&[authorized(100), capture(1, 60)]);
     refuses(&order, &capture(2, 41), Rejection::ExceedsCapturable { available_minor: 40 });

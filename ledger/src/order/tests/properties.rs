@@ -101,7 +101,7 @@ proptest! {
         commands in proptest::collection::vec(command(), 0..60),
     ) {
         run(CaptureMode::Automatic, &commands, |before, command, after| {
-            if let Command::Refund { .. } = command {
+            if let Command::Refund { .. } | Command::RefundAttempt { .. } = command {
                 let (was, is) = (before.balance(), after.balance());
                 let refunded = is.refunded_minor + is.refund_pending_minor + is.charged_back_minor;
                 assert!(refunded <= is.captured_minor || was.available_to_refund_minor > 0);

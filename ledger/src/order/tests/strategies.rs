@@ -98,6 +98,12 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(id, amount)| Command::Capture { id: CaptureId(id), amount }),
         2 => (small_id(), proptest::option::of(amount()))
             .prop_map(|(id, amount)| Command::Refund { id: RefundId(id), amount, reason: None }),
+        1 => (1..=3_u32, small_id(), amount()).prop_map(|(attempt, id, amount)| Command::RefundAttempt {
+            attempt,
+            id: RefundId(id),
+            amount,
+            reason: None,
+        }),
         1 => Just(Command::Cancel),
         1 => now.prop_map(|now| Command::Expire { now }),
     ]
