@@ -50,6 +50,12 @@ pub mod operation {
     pub const AKINON_VOID: &str = "akinon.void";
     /// A refund of an Akinon order.
     pub const AKINON_REFUND: &str = "akinon.refund";
+    /// What a purchase on the Akinon surface was answered.
+    pub const AKINON_PURCHASE_ANSWER: &str = "akinon.purchase.answer";
+    /// What a void on the Akinon surface was answered.
+    pub const AKINON_VOID_ANSWER: &str = "akinon.void.answer";
+    /// What a refund on the Akinon surface was answered.
+    pub const AKINON_REFUND_ANSWER: &str = "akinon.refund.answer";
     /// A checkout on the OrkestaPay surface.
     pub const ORKESTAPAY_CHECKOUT: &str = "orkestapay.checkout";
     /// A refund on the OrkestaPay surface.

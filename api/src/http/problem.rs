@@ -129,6 +129,23 @@ impl Problem {
         Problem { code, detail: detail.into(), pointer: Some(pointer.into()) }
     }
 
+    /// The field at fault as a path, as most vendors write them: `/order/items/0/quantity` is
+    /// `order.items[0].quantity`.
+    pub fn field(&self) -> Option<String> {
+        let mut path = String::new();
+        for step in self.pointer.as_ref()?.split('/').skip(1) {
+            if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
+                path.push_str(&format!("[{step}]"));
+                continue;
+            }
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&step.replace("~1", "/").replace("~0", "~"));
+        }
+        Some(path)
+    }
+
     /// What is asked for does not exist for this caller.
     pub fn not_found() -> Self {
         Problem::new(Code::NotFound, "there is no such thing for this caller")

@@ -23,11 +23,6 @@ use super::status::{self, Outcome};
 use crate::app::App;
 use crate::orders::{self, Ask, OrderError, operation};
 
-/// The answer to a purchase, as an operation. Never changes, like every operation.
-pub(super) const PURCHASE_ANSWER: &str = "akinon.purchase.answer";
-const VOID_ANSWER: &str = "akinon.void.answer";
-const REFUND_ANSWER: &str = "akinon.refund.answer";
-
 /// When the call came in, in the note that holds its answer: such a note is written up to a wait later.
 pub(super) const ASKED_AT: &str = "askedAt";
 const TRANSACTION_ID: &str = "transactionId";
@@ -64,7 +59,8 @@ async fn complete(app: &App, call: &Call<Purchase>) -> Result<Answer, Refused> {
     let amount = call.body.amount.as_ref().map(|amount| amount.money(checkout.amount.currency()));
     let amount = amount.transpose().map_err(|error| wrong_amount(not_money(&error)))?;
     let ask = call.ask(&amount.map(|amount| amount.minor()))?;
-    let settling = Settling::new(app, call, ask, operation::AKINON_PURCHASE, PURCHASE_ANSWER);
+    let settling =
+        Settling::new(app, call, ask, operation::AKINON_PURCHASE, operation::AKINON_PURCHASE_ANSWER);
     if let Some(answer) = settling.answered().await? {
         return Ok(answer);
     }
@@ -88,7 +84,8 @@ async fn complete(app: &App, call: &Call<Purchase>) -> Result<Answer, Refused> {
 
 async fn give_up(app: &App, call: &Call<Void>) -> Result<Answer, Refused> {
     let ask = call.ask(&())?;
-    let settling = Settling::new(app, call, ask.clone(), operation::AKINON_VOID, VOID_ANSWER);
+    let settling =
+        Settling::new(app, call, ask.clone(), operation::AKINON_VOID, operation::AKINON_VOID_ANSWER);
     if let Some(answer) = settling.answered().await? {
         return Ok(answer);
     }
@@ -113,7 +110,8 @@ async fn give_up(app: &App, call: &Call<Void>) -> Result<Answer, Refused> {
 async fn give_back(app: &App, call: &Call<Refund>) -> Result<Answer, Refused> {
     let amount = call.body.amount;
     let ask = call.ask(&(amount.minor(), amount.currency().code()))?;
-    let settling = Settling::new(app, call, ask.clone(), operation::AKINON_REFUND, REFUND_ANSWER);
+    let settling =
+        Settling::new(app, call, ask.clone(), operation::AKINON_REFUND, operation::AKINON_REFUND_ANSWER);
     if let Some(answer) = settling.answered().await? {
         return Ok(answer);
     }

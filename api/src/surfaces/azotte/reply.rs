@@ -208,6 +208,7 @@ impl From<OrderError> for Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
+        let field = problem.field();
         let status = problem.code.status();
         let refusal = match (problem.code, status.as_u16()) {
             (Code::BodyTooLarge, _) => Refusal::new(status, "REQUEST_TOO_LARGE", problem.detail),
@@ -223,27 +224,11 @@ impl From<Problem> for Refusal {
             (_, 500..) => Refusal::new(status, "INTERNAL_ERROR", problem.detail),
             (_, _) => Refusal::new(status, "REQUEST_REFUSED", problem.detail),
         };
-        match problem.pointer {
-            Some(pointer) => refusal.at(path(&pointer)),
+        match field {
+            Some(field) => refusal.at(field),
             None => refusal,
         }
     }
-}
-
-/// A JSON pointer as a path: `/order/items/0/quantity` is `order.items[0].quantity`.
-fn path(pointer: &str) -> String {
-    let mut path = String::new();
-    for step in pointer.split('/').skip(1) {
-        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
-            path.push_str(&format!("[{step}]"));
-            continue;
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(&step.replace("~1", "/").replace("~0", "~"));
-    }
-    path
 }
 
 impl IntoResponse for Refusal {

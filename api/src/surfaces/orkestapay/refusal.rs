@@ -116,28 +116,13 @@ impl From<OrderError> for Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
+        let field = problem.field();
         let refusal = Refusal::of(problem.code, problem.detail);
-        match problem.pointer {
-            Some(pointer) => refusal.at(path(&pointer)),
+        match field {
+            Some(field) => refusal.at(field),
             None => refusal,
         }
     }
-}
-
-/// A JSON pointer as a path: `/order/products/0/name` is `order.products[0].name`.
-fn path(pointer: &str) -> String {
-    let mut path = String::new();
-    for step in pointer.split('/').skip(1) {
-        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
-            path.push_str(&format!("[{step}]"));
-            continue;
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(&step.replace("~1", "/").replace("~0", "~"));
-    }
-    path
 }
 
 impl IntoResponse for Refusal {

@@ -10,7 +10,7 @@ use ledger::order::{Event, Movement, Order};
 use projections::views::HistoryEvent;
 use uuid::Uuid;
 
-use super::super::movements::{ASKED_AT, PURCHASE_ANSWER};
+use super::super::movements::ASKED_AT;
 use super::super::request::Action;
 use super::super::session;
 use super::super::status::{self, State};
@@ -73,7 +73,7 @@ pub(super) fn of(commits: &[Recorded], order: &Order) -> Vec<Step> {
             Cause::Command { operation, key, .. } => {
                 let guid = key.clone().unwrap_or_default();
                 let is_known = |d: &Draft| d.action == Action::Purchase && d.guid == guid;
-                if operation == PURCHASE_ANSWER && drafts.iter().any(is_known) {
+                if operation == operation::AKINON_PURCHASE_ANSWER && drafts.iter().any(is_known) {
                     continue;
                 }
                 if let Some((action, asked)) = asked(commit, operation, events) {
@@ -95,7 +95,7 @@ fn asked(commit: &Commit, operation: &str, events: &[Event]) -> Option<(Action, 
     if session::guid(commit).is_some() {
         return Some((Action::Start, Asked::Session(started(events).into_iter().collect())));
     }
-    if operation == PURCHASE_ANSWER {
+    if operation == operation::AKINON_PURCHASE_ANSWER {
         return Some((Action::Purchase, Asked::Payment));
     }
     let refund = if operation == operation::AKINON_VOID { Action::Void } else { Action::Refund };
