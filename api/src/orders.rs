@@ -349,8 +349,8 @@ pub async fn confirm(
     order: RecordId,
     confirmation: Confirmation,
 ) -> Result<Done<Order>, OrderError> {
-    let Confirmation { payment_reference, reference, amount } = confirmation;
-    let command = Command::Confirm { payment_reference, reference, amount, now: ask.at };
+    let Confirmation { payment_reference, reference, amount, data } = confirmation;
+    let command = Command::Confirm { payment_reference, reference, amount, now: ask.at, data };
     execute(app, &ask, operation, order, command, false).await
 }
 
@@ -363,6 +363,8 @@ pub struct Confirmation {
     pub reference: String,
     /// How much.
     pub amount: Money,
+    /// What the surface has to remember of it.
+    pub data: BTreeMap<String, String>,
 }
 
 /// Writes down what only a surface understands; at least one field. The same key gets back what the first one

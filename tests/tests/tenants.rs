@@ -76,6 +76,9 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/orkestapay/v1/payments/pay_{}1", Seen::NotFound),
     ("POST", "/orkestapay/v1/payments/pay_{}1/refund", Seen::NotFound),
     ("GET", "/orkestapay/return/acme/chk_{}/completed/seal", Seen::Signed),
+    ("POST", "/carat/v1/transactions", Seen::Own),
+    ("GET", "/carat/v1/transactions/{}", Seen::NotFound),
+    ("PUT", "/carat/v1/payments/{}?confirm=true", Seen::NotFound),
     ("GET", "/healthz", Seen::Public),
     ("GET", "/readyz", Seen::Public),
     ("GET", "/metrics", Seen::Public),
@@ -94,6 +97,8 @@ struct Made {
     quarantined: String,
     /// The digits of its OrkestaPay ids.
     orkestapay: String,
+    /// Its Carat transaction.
+    nit: String,
 }
 
 async fn make(shop: &Client) -> Made {
@@ -108,6 +113,10 @@ async fn make(shop: &Client) -> Made {
     let orkestapay = shop.anonymous(Method::POST, "/orkestapay/v1/checkouts").json(&orkestapay_checkout());
     let orkestapay = orkestapay.bearer_auth(orkestapay_token(shop).await);
     let orkestapay = Reply::to(orkestapay).await.expect(201).text("/order/order_id").replace("ord_", "");
+    let transaction =
+        json!({"amount": 1, "transaction_type": "confirmation", "is_transaction_origin_external": true});
+    let transaction = request(shop, "POST", "/carat/v1/transactions", Some(&transaction)).await;
+    let nit = Reply::to(transaction).await.expect(201).text("/payment/nit");
     Made {
         tracking: reply.text("/tracking_number"),
         position: reply.text("/position"),
@@ -117,6 +126,7 @@ async fn make(shop: &Client) -> Made {
         offer,
         quarantined,
         orkestapay,
+        nit,
     }
 }
 
@@ -152,6 +162,10 @@ async fn request(client: &Client, method: &str, path: &str, body: Option<&Value>
             client.anonymous(method, path).basic_auth(client.tenant.id, Some(client.tenant.key))
         }
         Some("orkestapay") => client.anonymous(method, path).bearer_auth(orkestapay_token(client).await),
+        Some("carat") => client
+            .anonymous(method, path)
+            .header("merchant_key", client.tenant.key)
+            .header("merchant_id", client.tenant.id),
         _ => client.request(method, path),
     };
     match body {
@@ -167,6 +181,7 @@ fn paths(route: &str, made: &Made) -> Vec<String> {
         _ if route.contains("/quarantine/") => vec![&made.quarantined],
         _ if route.starts_with("/azotte") => vec![&made.tracking],
         _ if route.starts_with("/orkestapay") => vec![&made.orkestapay],
+        _ if route.starts_with("/carat") => vec![&made.nit],
         _ => vec![&made.order, &made.tracking],
     };
     names.into_iter().map(|name| route.replace("{}", name)).collect()
@@ -194,6 +209,9 @@ fn body(route: &str, made: &Made) -> Option<Value> {
             Some(json!({"client_id": "acme", "client_secret": "wrong", "grant_type": "client_credentials"}))
         }
         "/orkestapay/v1/payments/pay_{}1/refund" => Some(json!({"amount": 1})),
+        _ if route.starts_with("/carat/v1/payments") => {
+            Some(json!({"authorizer_id": "2", "acquirer": {"routing_id": "1"}}))
+        }
         _ => None,
     }
 }

@@ -38,6 +38,8 @@ pub enum Command {
         amount: Money,
         /// Now, to hold against the order's expiry.
         now: Timestamp,
+        /// What the surface has to remember of it; nothing else reads it.
+        data: BTreeMap<String, String>,
     },
     /// Capture what is authorized.
     Capture {

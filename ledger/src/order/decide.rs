@@ -112,8 +112,10 @@ pub fn decide(order: Option<&Order>, command: &Command) -> Result<Vec<Event>, Re
             start_attempt(order, payment_method, *now, data)
         }
         Command::Note { data } => Ok(note(data)),
-        Command::Confirm { payment_reference, reference, amount, now } => {
-            confirm(order, payment_reference, reference, *amount, *now)
+        Command::Confirm { payment_reference, reference, amount, now, data } => {
+            let mut events = confirm(order, payment_reference, reference, *amount, *now)?;
+            events.extend(note(data));
+            Ok(events)
         }
         Command::Capture { id, amount } => capture(order, *id, *amount),
         Command::Refund { id, amount, reason } => refund(order, None, *id, *amount, reason),

@@ -338,16 +338,20 @@ fn an_order_holds_no_more_than_it_can() {
 
 #[test]
 fn an_order_paid_outside_is_captured_by_its_confirmation_once_and_in_time() {
+    let data = BTreeMap::from([("authorization".to_owned(), "A1".to_owned())]);
     let confirm = |amount, now| Command::Confirm {
         payment_reference: Some("host-1".to_owned()),
         reference: "confirmation".to_owned(),
         amount: eur(amount),
         now,
+        data: data.clone(),
     };
     let in_time = expiry() - jiff::SignedDuration::from_secs(1);
     let order = submitted(CaptureMode::Manual);
     refuses(&order, &confirm(101, in_time), Rejection::ExceedsOrder { amount_minor: 100 });
     refuses(&order, &confirm(100, expiry()), Rejection::NotConfirmable { status: Status::Expired });
+    let decided = decide(Some(&order), &confirm(100, in_time)).unwrap();
+    assert_eq!(decided.last(), Some(&Event::SurfaceNoted { data: data.clone() }));
     let confirmed = after(order, &[confirm(100, in_time)]);
     assert_eq!((confirmed.status(), confirmed.balance().balance_minor), (Status::Captured, 100));
     assert_eq!(confirmed.anomalies(), []);

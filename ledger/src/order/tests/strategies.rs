@@ -93,6 +93,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
             reference,
             amount,
             now,
+            data: BTreeMap::new(),
         }),
         1 => (small_id(), proptest::option::of(amount()))
             .prop_map(|(id, amount)| Command::Capture { id: CaptureId(id), amount }),
