@@ -14,6 +14,7 @@ use ledger::ids::TenantId;
 use serde::Deserialize;
 
 use crate::tenants::hash_of;
+use crate::webhooks;
 
 /// Key in the file, and environment variable, of every setting. Tenants are in the file only.
 const SETTINGS: &[(&str, &str)] = &[
@@ -214,16 +215,33 @@ pub struct NotificationEndpoint {
 pub struct WebhookSource {
     /// By which rules.
     pub scheme: WebhookScheme,
-    /// Any of these may have signed a message: `whsec_` and base64.
+    /// Any of these may have signed a message; in the scheme's own form.
     pub secrets: Vec<Secret>,
 }
 
 /// The rules by which a webhook source signs and speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookScheme {
     /// <https://www.standardwebhooks.com>, and Daybook's own words.
     StandardWebhooks,
+    /// Stripe's events.
+    Stripe,
+    /// Adyen's standard notifications.
+    Adyen {
+        /// How the merchant account captures.
+        capture: AdyenCapture,
+    },
+}
+
+/// How an Adyen merchant account captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdyenCapture {
+    /// Every capture is reported by a CAPTURE of its own.
+    #[default]
+    Reported,
+    /// With the authorization and without a word: an AUTHORISATION is the capture.
+    Immediate,
 }
 
 /// Why a configuration cannot be used. The text says which setting, and what to do.
@@ -414,8 +432,18 @@ struct RawNotifications {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWebhookSource {
-    scheme: WebhookScheme,
+    scheme: RawWebhookScheme,
     secrets: Vec<String>,
+    /// Of Adyen only.
+    capture: Option<AdyenCapture>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawWebhookScheme {
+    StandardWebhooks,
+    Stripe,
+    Adyen,
 }
 
 impl Raw {
@@ -589,25 +617,29 @@ impl RawTenant {
 
 impl RawWebhookSource {
     fn check(self, at: &str) -> Result<WebhookSource, ConfigError> {
-        let secrets = match self.scheme {
-            WebhookScheme::StandardWebhooks => standard_secrets(at, self.secrets)?,
+        let scheme = match (self.scheme, self.capture) {
+            (RawWebhookScheme::StandardWebhooks, None) => WebhookScheme::StandardWebhooks,
+            (RawWebhookScheme::Stripe, None) => WebhookScheme::Stripe,
+            (RawWebhookScheme::Adyen, capture) => {
+                WebhookScheme::Adyen { capture: capture.unwrap_or_default() }
+            }
+            (RawWebhookScheme::StandardWebhooks | RawWebhookScheme::Stripe, Some(_)) => {
+                return Err(ConfigError::new(format!("{at}.capture: only the scheme adyen has it")));
+            }
         };
-        Ok(WebhookSource { scheme: self.scheme, secrets })
+        if self.secrets.is_empty() {
+            return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
+        }
+        let source = WebhookSource { scheme, secrets: self.secrets.into_iter().map(Secret).collect() };
+        webhooks::check(&source).map_err(|error| ConfigError::new(format!("{at}.secrets: {error}")))?;
+        Ok(source)
     }
 }
 
 /// The secrets of Standard Webhooks: at least one, each `whsec_` and base64.
 fn standard_secrets(at: &str, secrets: Vec<String>) -> Result<Vec<Secret>, ConfigError> {
-    if secrets.is_empty() {
-        return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
-    }
-    for secret in &secrets {
-        let bytes = secret.strip_prefix("whsec_").and_then(|text| BASE64.decode(text.as_bytes()).ok());
-        if bytes.is_none_or(|bytes| bytes.is_empty()) {
-            return Err(ConfigError::new(format!("{at}.secrets: not whsec_ and base64")));
-        }
-    }
-    Ok(secrets.into_iter().map(Secret).collect())
+    let scheme = RawWebhookScheme::StandardWebhooks;
+    Ok(RawWebhookSource { scheme, secrets, capture: None }.check(at)?.secrets)
 }
 
 fn demo_tenant() -> Result<TenantConfig, ConfigError> {
@@ -760,6 +792,15 @@ mod tests {
         let source = "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = ";
         refused(&tenant(&format!("{source}[]")), "tenants.acme.webhooks.psp");
         refused(&tenant(&format!("{source}[\"hunter2\"]")), "whsec_");
+        refused(
+            &tenant(&format!("{source}[\"whsec_c2VjcmV0\"]\ncapture = \"reported\"")),
+            "only the scheme adyen",
+        );
+        let stripe = source.replace("standard_webhooks", "stripe");
+        refused(&tenant(&format!("{stripe}[\"hunter2\"]")), "whsec_");
+        let adyen = source.replace("standard_webhooks", "adyen");
+        refused(&tenant(&format!("{adyen}[\"whsec_c2VjcmV0\"]")), "64 hex digits");
+        refused(&tenant(&format!("{adyen}[\"{KEY_HASH}\"]\ncapture = \"never\"")), "never");
         refused(&tenant("[tenants.webhooks.psp]\nscheme = \"x\"\nsecrets = []"), "x");
     }
 

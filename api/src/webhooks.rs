@@ -24,10 +24,17 @@ use axum::Extension;
 use axum::routing::post;
 use utoipa::OpenApi;
 
+use crate::config::WebhookSource;
 use crate::http::Routes;
 use budget::Budget;
+use source::InvalidSecret;
 
 pub use release::run as run_release;
+
+/// Whether the scheme can use the secrets that are configured for it.
+pub(crate) fn check(source: &WebhookSource) -> Result<(), InvalidSecret> {
+    sources::configured(source).map(drop)
+}
 
 /// What the OpenAPI document says of webhooks.
 #[derive(OpenApi)]
