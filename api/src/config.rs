@@ -275,10 +275,12 @@ impl Config {
 
     /// Whether the sandbox has what it needs: the demo tenant, the only key that is known here, and a source.
     fn can_run_the_sandbox(&self) -> bool {
+        let signs_like_the_sandbox =
+            |source: &WebhookSource| source.scheme == WebhookScheme::StandardWebhooks;
         self.tenants.iter().any(|tenant| {
             tenant.id.as_str() == DEMO_TENANT
                 && tenant.api_key_hashes.contains(&hash_of(DEMO_KEY))
-                && tenant.webhooks.contains_key(SANDBOX_SOURCE)
+                && tenant.webhooks.get(SANDBOX_SOURCE).is_some_and(signs_like_the_sandbox)
         })
     }
 
@@ -556,7 +558,7 @@ impl Raw {
             )
             .hint(format!(
                 "leave out the tenants to run the demo; or have a tenant `{DEMO_TENANT}` with the key `{DEMO_KEY}` \
-                 and a webhook source `{SANDBOX_SOURCE}`; or take sandbox.enabled out and let a payment worker of \
+                 and a webhook source `{SANDBOX_SOURCE}` of standard_webhooks; or take sandbox.enabled out and let a payment worker of \
                  your own answer the feed"
             )));
         }
@@ -772,6 +774,7 @@ mod tests {
         refused(&(tenant(source).replace("acme", DEMO_TENANT) + sandbox), "sandbox.enabled");
         let demo_key = data_encoding::HEXLOWER.encode(&hash_of(DEMO_KEY));
         let demo = tenant(source).replace("acme", DEMO_TENANT).replace(KEY_HASH, &demo_key);
+        refused(&(demo.replace("standard_webhooks", "stripe") + sandbox), "sandbox.enabled");
         assert!(load(&(demo + sandbox), &[], &[]).unwrap().sandbox.enabled);
         assert!(!load("[sandbox]\nenabled = false", &[], &[]).unwrap().sandbox.enabled);
     }

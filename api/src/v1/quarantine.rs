@@ -47,7 +47,7 @@ struct WebhookJson {
     source: String,
     /// The sender's id; not to be believed of a bad signature.
     event_id: String,
-    /// `bad_signature`, `unreadable`, `unknown_order` or `refused`.
+    /// `bad_signature`, `unreadable`, `unknown_order`, `refused`, or `no_order`: nobody has to do anything about it.
     reason: &'static str,
     detail: String,
     /// RFC 3339 in UTC.

@@ -357,7 +357,7 @@ fn a_signature_cannot_be_moved_to_another_order_by_its_colons() {
         fixture("CAPTURE", json!({"merchantAccountCode": account, "merchantReference": reference}))
     };
     let genuine = signed(item("SHOP", "A:1"));
-    assert!(verify(&[KEY], &request(&[genuine.clone()])).is_ok());
+    assert!(verify(&[KEY], &request(std::slice::from_ref(&genuine))).is_ok());
     let mut moved = genuine;
     moved["merchantAccountCode"] = "SHOP:A".into();
     moved["merchantReference"] = "1".into();
