@@ -558,8 +558,8 @@ impl Raw {
             )
             .hint(format!(
                 "leave out the tenants to run the demo; or have a tenant `{DEMO_TENANT}` with the key `{DEMO_KEY}` \
-                 and a webhook source `{SANDBOX_SOURCE}` of standard_webhooks; or take sandbox.enabled out and let a payment worker of \
-                 your own answer the feed"
+                 and a webhook source `{SANDBOX_SOURCE}` of standard_webhooks; or take sandbox.enabled out and let \
+                 a payment worker of your own answer the feed"
             )));
         }
         Ok(config)

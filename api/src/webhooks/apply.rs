@@ -1,8 +1,9 @@
 //! Giving an item of a verified webhook to its order.
 //!
 //! The rule is that of `docs/src/reference/webhooks.md`. An order that is named by its id is looked for in the
-//! journal itself, and so is a merchant reference that has the form of such an id. References are looked up in the views, but only once these have seen everything the journal
-//! held when the webhook came in: "exactly one order has it" must not be said by a view that is behind.
+//! journal itself, and so is a merchant reference that has the form of such an id. References are looked up in
+//! the views, but only once these have seen everything the journal held when the webhook came in: "exactly one
+//! order has it" must not be said by a view that is behind.
 
 use std::time::Duration;
 

@@ -134,7 +134,7 @@ enum Success {
     Text(String),
 }
 
-/// Signs itself, and is not signed.
+/// Holds the signature, and is not signed itself.
 #[derive(Deserialize, Default)]
 struct AdditionalData {
     #[serde(rename = "hmacSignature")]
@@ -144,9 +144,9 @@ struct AdditionalData {
 }
 
 impl RequestItem {
-    /// What Adyen signs: the values joined by colons. They are not escaped (Adyen's own libraries do not, and
-    /// so cannot we), and a colon in one value could stand for the border to the next. Only the shop's own
-    /// reference may have one, so there is one way to read what was signed. `None`: another value has one.
+    /// What Adyen signs: the values joined by colons. Adyen does not escape them, so a colon in one value could
+    /// stand for the border to the next. Only the shop's own reference may have one here: then there is one way
+    /// to read what was signed. `None`: another value has one.
     fn signed(&self) -> Option<String> {
         let (value, currency) = match &self.amount {
             Some(Amount { value, currency }) => (value.to_string(), currency.as_str()),
