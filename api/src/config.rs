@@ -15,6 +15,7 @@ use ledger::ids::TenantId;
 use serde::Deserialize;
 
 use crate::tenants::hash_of;
+use crate::webhooks;
 
 /// Key in the file, and environment variable, of every setting. Tenants are in the file only.
 const SETTINGS: &[(&str, &str)] = &[
@@ -215,16 +216,33 @@ pub struct NotificationEndpoint {
 pub struct WebhookSource {
     /// By which rules.
     pub scheme: WebhookScheme,
-    /// Any of these may have signed a message: `whsec_` and base64.
+    /// Any of these may have signed a message; in the scheme's own form.
     pub secrets: Vec<Secret>,
 }
 
 /// The rules by which a webhook source signs and speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookScheme {
     /// <https://www.standardwebhooks.com>, and Daybook's own words.
     StandardWebhooks,
+    /// Stripe's events.
+    Stripe,
+    /// Adyen's standard notifications.
+    Adyen {
+        /// How the merchant account captures.
+        capture: AdyenCapture,
+    },
+}
+
+/// How an Adyen merchant account captures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdyenCapture {
+    /// Every capture is reported by a CAPTURE of its own.
+    #[default]
+    Reported,
+    /// With the authorization and without a word: an AUTHORISATION is the capture.
+    Immediate,
 }
 
 /// Why a configuration cannot be used. The text says which setting, and what to do.
@@ -258,10 +276,12 @@ impl Config {
 
     /// Whether the sandbox has what it needs: the demo tenant, the only key that is known here, and a source.
     fn can_run_the_sandbox(&self) -> bool {
+        let signs_like_the_sandbox =
+            |source: &WebhookSource| source.scheme == WebhookScheme::StandardWebhooks;
         self.tenants.iter().any(|tenant| {
             tenant.id.as_str() == DEMO_TENANT
                 && tenant.api_key_hashes.contains(&hash_of(DEMO_KEY))
-                && tenant.webhooks.contains_key(SANDBOX_SOURCE)
+                && tenant.webhooks.get(SANDBOX_SOURCE).is_some_and(signs_like_the_sandbox)
         })
     }
 
@@ -415,8 +435,18 @@ struct RawNotifications {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWebhookSource {
-    scheme: WebhookScheme,
+    scheme: RawWebhookScheme,
     secrets: Vec<String>,
+    /// Of Adyen only.
+    capture: Option<AdyenCapture>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawWebhookScheme {
+    StandardWebhooks,
+    Stripe,
+    Adyen,
 }
 
 impl Raw {
@@ -529,8 +559,8 @@ impl Raw {
             )
             .hint(format!(
                 "leave out the tenants to run the demo; or have a tenant `{DEMO_TENANT}` with the key `{DEMO_KEY}` \
-                 and a webhook source `{SANDBOX_SOURCE}`; or take sandbox.enabled out and let a payment worker of \
-                 your own answer the feed"
+                 and a webhook source `{SANDBOX_SOURCE}` of standard_webhooks; or take sandbox.enabled out and let \
+                 a payment worker of your own answer the feed"
             )));
         }
         Ok(config)
@@ -590,25 +620,29 @@ impl RawTenant {
 
 impl RawWebhookSource {
     fn check(self, at: &str) -> Result<WebhookSource, ConfigError> {
-        let secrets = match self.scheme {
-            WebhookScheme::StandardWebhooks => standard_secrets(at, self.secrets)?,
+        let scheme = match (self.scheme, self.capture) {
+            (RawWebhookScheme::StandardWebhooks, None) => WebhookScheme::StandardWebhooks,
+            (RawWebhookScheme::Stripe, None) => WebhookScheme::Stripe,
+            (RawWebhookScheme::Adyen, capture) => {
+                WebhookScheme::Adyen { capture: capture.unwrap_or_default() }
+            }
+            (RawWebhookScheme::StandardWebhooks | RawWebhookScheme::Stripe, Some(_)) => {
+                return Err(ConfigError::new(format!("{at}.capture: only the scheme adyen has it")));
+            }
         };
-        Ok(WebhookSource { scheme: self.scheme, secrets })
+        if self.secrets.is_empty() {
+            return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
+        }
+        let source = WebhookSource { scheme, secrets: self.secrets.into_iter().map(Secret).collect() };
+        webhooks::check(&source).map_err(|error| ConfigError::new(format!("{at}.secrets: {error}")))?;
+        Ok(source)
     }
 }
 
 /// The secrets of Standard Webhooks: at least one, each `whsec_` and base64.
 fn standard_secrets(at: &str, secrets: Vec<String>) -> Result<Vec<Secret>, ConfigError> {
-    if secrets.is_empty() {
-        return Err(ConfigError::new(format!("{at}.secrets: at least one is needed")));
-    }
-    for secret in &secrets {
-        let bytes = secret.strip_prefix("whsec_").and_then(|text| BASE64.decode(text.as_bytes()).ok());
-        if bytes.is_none_or(|bytes| bytes.is_empty()) {
-            return Err(ConfigError::new(format!("{at}.secrets: not whsec_ and base64")));
-        }
-    }
-    Ok(secrets.into_iter().map(Secret).collect())
+    let scheme = RawWebhookScheme::StandardWebhooks;
+    Ok(RawWebhookSource { scheme, secrets, capture: None }.check(at)?.secrets)
 }
 
 fn demo_tenant() -> Result<TenantConfig, ConfigError> {
@@ -753,6 +787,7 @@ mod tests {
         refused(&(tenant(source).replace("acme", DEMO_TENANT) + sandbox), "sandbox.enabled");
         let demo_key = data_encoding::HEXLOWER.encode(&hash_of(DEMO_KEY));
         let demo = tenant(source).replace("acme", DEMO_TENANT).replace(KEY_HASH, &demo_key);
+        refused(&(demo.replace("standard_webhooks", "stripe") + sandbox), "sandbox.enabled");
         assert!(load(&(demo + sandbox), &[], &[]).unwrap().sandbox.enabled);
         assert!(!load("[sandbox]\nenabled = false", &[], &[]).unwrap().sandbox.enabled);
     }
@@ -773,6 +808,15 @@ mod tests {
         let source = "[tenants.webhooks.psp]\nscheme = \"standard_webhooks\"\nsecrets = ";
         refused(&tenant(&format!("{source}[]")), "tenants.acme.webhooks.psp");
         refused(&tenant(&format!("{source}[\"hunter2\"]")), "whsec_");
+        refused(
+            &tenant(&format!("{source}[\"whsec_c2VjcmV0\"]\ncapture = \"reported\"")),
+            "only the scheme adyen",
+        );
+        let stripe = source.replace("standard_webhooks", "stripe");
+        refused(&tenant(&format!("{stripe}[\"hunter2\"]")), "whsec_");
+        let adyen = source.replace("standard_webhooks", "adyen");
+        refused(&tenant(&format!("{adyen}[\"whsec_c2VjcmV0\"]")), "64 hex digits");
+        refused(&tenant(&format!("{adyen}[\"{KEY_HASH}\"]\ncapture = \"never\"")), "never");
         refused(&tenant("[tenants.webhooks.psp]\nscheme = \"x\"\nsecrets = []"), "x");
         let endpoint = |url: &str, secrets: &str| {
             tenant(&format!("[tenants.notifications]\nurl = \"{url}\"\nsecrets = {secrets}"))

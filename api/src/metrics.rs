@@ -111,8 +111,8 @@ fn known(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// Counts a webhook: its configured source, `recorded`, `duplicate`, `quarantined` or `rejected`, and why it was
-/// quarantined.
+/// Counts a webhook: its configured source, `recorded`, `duplicate`, `kept`, `quarantined` or `rejected`, and why it
+/// is not in an order's log.
 pub fn webhook(source: &str, result: &'static str, reason: Option<&'static str>) {
     metrics::counter!("daybook_webhooks_total", "source" => source.to_owned(), "result" => result, "reason" => reason.unwrap_or(""))
         .increment(1);

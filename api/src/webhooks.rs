@@ -26,11 +26,18 @@ use axum::Extension;
 use axum::routing::post;
 use utoipa::OpenApi;
 
+use crate::config::WebhookSource;
 use crate::http::Routes;
 use budget::Budget;
+use source::InvalidSecret;
 
 pub use release::run as run_release;
 pub use settle::{SettleError, Settled, discard, retry};
+
+/// Whether the scheme can use the secrets that are configured for it.
+pub(crate) fn check(source: &WebhookSource) -> Result<(), InvalidSecret> {
+    sources::configured(source).map(drop)
+}
 
 /// What the OpenAPI document says of webhooks.
 #[derive(OpenApi)]

@@ -318,7 +318,7 @@ impl Anomaly {
 }
 
 impl Order {
-    /// Where the order stands: its own end, else its captured attempt, else its latest.
+    /// Where the order stands: its own end, else the attempt that stands for it.
     pub fn status(&self) -> Status {
         match self.end {
             Some(End::Canceled) => Status::Canceled,
@@ -327,9 +327,14 @@ impl Order {
         }
     }
 
-    /// The attempt that stands for the order: the first captured one, else the latest.
+    /// The attempt that stands for the order: the first captured one, else the latest. A latest one that has
+    /// ended does not hide another that holds reserved money: PSPs report a failed try after the good one.
     pub fn shown_attempt(&self) -> Option<&Attempt> {
-        self.attempts.iter().find(|a| a.status.is_captured()).or(self.attempts.last())
+        let latest = self.attempts.last();
+        let captured = self.attempts.iter().find(|a| a.status.is_captured());
+        let reserved = || self.attempts.iter().rfind(|a| a.holds_authorization() && !a.status.is_end());
+        let has_ended = latest.is_some_and(|a| a.status.is_end());
+        captured.or_else(|| if has_ended { reserved() } else { None }).or(latest)
     }
 
     /// The money, over all attempts.

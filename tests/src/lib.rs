@@ -7,6 +7,7 @@ pub mod client;
 pub mod feed;
 pub mod load;
 pub mod log;
+pub mod psp;
 pub mod receiver;
 pub mod server;
 pub mod worlds;

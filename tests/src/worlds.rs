@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::client::{ACME, Client, DEMO, GLOBEX, SOURCE, TOKEN_SECRET, Tenant};
 use crate::log::Log;
+use crate::psp::{ADYEN, ADYEN_KEY, STRIPE, STRIPE_SECRET};
 use crate::server::Server;
 
 /// Where the log is kept.
@@ -174,7 +175,9 @@ pub fn configuration(further: &str) -> String {
         text.push_str(&format!(
             "\n[[tenants]]\nid = \"{id}\"\napi_key_hashes = [\"{key_hash}\"]\n\
              [tenants.webhooks.{SOURCE}]\nscheme = \"standard_webhooks\"\nsecrets = [\"{secret}\"]\n\
-             [tenants.akinon]\nhash_key = \"{id}-hash-key\"\n"
+             [tenants.akinon]\nhash_key = \"{id}-hash-key\"\n\
+             [tenants.webhooks.{STRIPE}]\nscheme = \"stripe\"\nsecrets = [\"{STRIPE_SECRET}\"]\n\
+             [tenants.webhooks.{ADYEN}]\nscheme = \"adyen\"\nsecrets = [\"{ADYEN_KEY}\"]\n"
         ));
     }
     text

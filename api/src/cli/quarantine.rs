@@ -30,7 +30,7 @@ pub(super) struct Quarantine {
 enum Action {
     /// List what was set aside, newest first
     List {
-        /// Only these: open, released, discarded, or all
+        /// Only these: open, kept, released, discarded, or all
         #[arg(long, default_value = "open")]
         state: String,
         /// Only those set aside for this reason, such as bad_signature

@@ -53,10 +53,10 @@ struct Filter {
 
 impl QuarantineQuery {
     fn filter(&self) -> Result<Filter, Problem> {
-        let states = ["open", "released", "discarded"];
+        let states = ["open", "kept", "released", "discarded"];
         let state = |word: &String| {
             let known = states.into_iter().find(|known| known == word);
-            known.ok_or_else(|| invalid("state: open, released or discarded"))
+            known.ok_or_else(|| invalid("state: open, kept, released or discarded"))
         };
         let reason = |word: &String| {
             let words = Reason::ALL.map(Reason::as_str).join(", ");
@@ -93,12 +93,12 @@ struct WebhookJson {
     source: String,
     /// The sender's id; not to be believed of a bad signature.
     event_id: String,
-    /// `bad_signature`, `unreadable`, `unknown_order`, `refused` or `no_order`.
+    /// `bad_signature`, `unreadable`, `unknown_order`, `refused`, or `no_order`: nobody has to do anything about it.
     reason: &'static str,
     detail: String,
     /// RFC 3339 in UTC.
     received_at: String,
-    /// `open`, `released` or `discarded`.
+    /// `open`; `kept` where nobody has to do anything; `released` or `discarded`.
     outcome: &'static str,
     /// The order that it was applied to.
     order_id: Option<String>,
@@ -192,7 +192,7 @@ impl FromRequestParts<Arc<App>> for WebhookId {
 #[utoipa::path(
     get, path = "/v1/quarantine", tag = "Webhooks", security(("api_key" = [])),
     params(
-        ("state" = Option<String>, Query, description = "`open`, `released` or `discarded`"),
+        ("state" = Option<String>, Query, description = "`open`, `kept`, `released` or `discarded`"),
         ("reason" = Option<String>, Query, description = "Such as `bad_signature`"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 100, default 20"),
@@ -351,6 +351,7 @@ impl From<SettleError> for Problem {
 
 fn state_of(view: &QuarantineView) -> &'static str {
     match &view.webhook.outcome {
+        None if view.webhook.reason == Reason::NoOrder => "kept",
         None => "open",
         Some(Outcome::Released { .. }) => "released",
         Some(Outcome::Discarded { .. }) => "discarded",

@@ -1,8 +1,9 @@
 //! Giving an item of a verified webhook to its order.
 //!
 //! The rule is that of `docs/src/reference/webhooks.md`. An order that is named by its id is looked for in the
-//! journal itself. References are looked up in the views, but only once these have seen everything the journal
-//! held when the webhook came in: "exactly one order has it" must not be said by a view that is behind.
+//! journal itself, and so is a merchant reference that has the form of such an id. References are looked up in
+//! the views, but only once these have seen everything the journal held when the webhook came in: "exactly one
+//! order has it" must not be said by a view that is behind.
 
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) enum Applied {
         /// Where.
         position: Position,
     },
+    /// It is about no order.
+    NoOrder,
     /// It names no order that is known yet.
     Unmatched {
         /// In words.
@@ -55,15 +58,32 @@ pub(super) async fn apply(
     item: &Item,
     body: &Bytes,
 ) -> Result<Applied, OrderError> {
-    let order = match &item.names {
-        Names::Order(order) => *order,
-        Names::References { payment, merchant } => {
-            match find(app, tenant, payment.as_deref(), merchant.as_deref()).await? {
-                Ok(order) => order,
-                Err(detail) => return Ok(Applied::Unmatched { detail }),
-            }
-        }
+    let record = async |order| record(app, tenant, source, item, body, order).await;
+    let (payment, merchant) = match &item.names {
+        Names::Order(order) => return record(*order).await,
+        Names::References { payment, merchant } => (payment.as_deref(), merchant.as_deref()),
+        Names::NoOrder => return Ok(Applied::NoOrder),
     };
+    if let Some(order) = Names::own_id(merchant) {
+        let applied = record(order).await?;
+        if !matches!(applied, Applied::Unmatched { .. }) {
+            return Ok(applied);
+        }
+    }
+    match find(app, tenant, payment, merchant).await? {
+        Ok(order) => record(order).await,
+        Err(detail) => Ok(Applied::Unmatched { detail }),
+    }
+}
+
+async fn record(
+    app: &App,
+    tenant: &TenantId,
+    source: &str,
+    item: &Item,
+    body: &Bytes,
+    order: RecordId,
+) -> Result<Applied, OrderError> {
     let cause =
         Cause::Webhook { source: source.to_owned(), event_id: item.event_id.clone(), body: body.clone() };
     match orders::record_webhook(app, tenant, order, cause, item.notification.clone()).await {

@@ -34,7 +34,8 @@ struct Incoming<'a> {
     name: &'a str,
     source: &'a dyn Source,
     headers: &'a HeaderMap,
-    body: &'a Bytes,
+    /// As the log keeps it.
+    body: Bytes,
 }
 
 /// What became of one item of a request.
@@ -68,7 +69,7 @@ fn as_text<S: serde::Serializer>(position: &Position, serializer: S) -> Result<S
     ),
     request_body(description = "As the source's scheme has it", content_type = "application/json"),
     responses(
-        (status = 200, description = "`result` is `recorded` or `duplicate`; `position`"),
+        (status = 200, description = "`result` is `recorded`, `duplicate` or `kept`; `position`"),
         (status = 202, description = "`result` is `quarantined`; `position` and `reason`"),
         (status = 401, description = "The signature is missing, wrong or too old", body = Document),
         (status = 404, description = "No such tenant or source", body = Document),
@@ -96,11 +97,11 @@ pub(super) async fn post(
         name: &name,
         source: source.as_ref(),
         headers: &headers,
-        body: &body,
+        body: source.kept(body.clone()),
     };
     match incoming.source.verify(&headers, &body, orders::now()) {
         Ok(verified) => match incoming.take_in(&verified.delivery_id).await {
-            Ok(results) => Ok(answer(results)),
+            Ok(results) => Ok(answer(results, source.acknowledgement())),
             Err(error) => {
                 if let OrderError::TooLarge { size, limit } = error {
                     // Its sender may well never send it again.
@@ -127,7 +128,7 @@ impl Incoming<'_> {
     /// A verified request: each of its items goes to its order or into quarantine. If the journal fails in
     /// between, the sender sends all of it again, and what is stored already is a duplicate then.
     async fn take_in(&self, delivery: &str) -> Result<Vec<ItemResult>, OrderError> {
-        let items = match self.source.read(delivery, self.body) {
+        let items = match self.source.read(delivery, &self.body) {
             Ok(items) => items,
             Err(unreadable) => {
                 let webhook = self.set_aside(Reason::Unreadable, unreadable.to_string(), None);
@@ -143,15 +144,18 @@ impl Incoming<'_> {
     }
 
     async fn take_in_item(&self, item: &Item) -> Result<ItemResult, OrderError> {
-        let (reason, detail) = match apply::apply(self.app, self.tenant, self.name, item, self.body).await? {
+        let applied = apply::apply(self.app, self.tenant, self.name, item, &self.body).await?;
+        let (result, reason, detail) = match applied {
             Applied::Recorded { position, .. } => return Ok(self.counted("recorded", position, None)),
             Applied::Duplicate { position, .. } => return Ok(self.counted("duplicate", position, None)),
-            Applied::Unmatched { detail } => (Reason::UnknownOrder, detail),
-            Applied::Refused { detail } => (Reason::Refused, detail),
+            // In quarantine, because every webhook is kept somewhere; nobody has to do anything about it.
+            Applied::NoOrder => ("kept", Reason::NoOrder, "it is about no order".to_owned()),
+            Applied::Unmatched { detail } => ("quarantined", Reason::UnknownOrder, detail),
+            Applied::Refused { detail } => ("quarantined", Reason::Refused, detail),
         };
         let webhook = self.set_aside(reason, detail, Some(item));
         let position = quarantine::verified(self.app, &item.event_id, webhook).await?;
-        Ok(self.counted("quarantined", position, Some(reason)))
+        Ok(self.counted(result, position, Some(reason)))
     }
 
     /// A request that is not believed: always counted, and kept as far as the budget for strangers goes. That it
@@ -183,7 +187,7 @@ impl Incoming<'_> {
             detail,
             waits_for: item.map(|item| item.names.match_keys()).unwrap_or_default(),
             headers: quarantine::kept(self.headers, self.source.headers()),
-            body: self.body,
+            body: &self.body,
         }
     }
 
@@ -194,12 +198,15 @@ impl Incoming<'_> {
     }
 }
 
-/// 202 if anything had to be quarantined, else 200.
-fn answer(results: Vec<ItemResult>) -> Response {
-    let quarantined = results.iter().any(|item| item.reason.is_some());
-    let status = if quarantined { StatusCode::ACCEPTED } else { StatusCode::OK };
+/// What the sender wants to read; else 202 if anything waits for somebody, else 200.
+fn answer(results: Vec<ItemResult>, acknowledgement: Option<&'static str>) -> Response {
     let newest = results.iter().map(|item| item.position).max();
     let headers = newest.map(|position| [(POSITION_HEADER, position.to_string())]);
+    if let Some(acknowledgement) = acknowledgement {
+        return (headers, acknowledgement).into_response();
+    }
+    let quarantined = results.iter().any(|item| item.result == "quarantined");
+    let status = if quarantined { StatusCode::ACCEPTED } else { StatusCode::OK };
     let answer = match results.as_slice() {
         [only] => Answer::One(*only),
         _ => Answer::Several { results },

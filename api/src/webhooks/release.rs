@@ -188,6 +188,7 @@ async fn try_release(app: &App, tenant: &TenantId, record: RecordId) -> Result<(
             tracing::info!(%tenant, source = name, webhook = %record, %order, "a quarantined webhook was applied");
             Ok(())
         }
+        Applied::NoOrder => Ok(()),
         Applied::Unmatched { detail } | Applied::Refused { detail } => {
             tracing::debug!(%tenant, source = name, webhook = %record, detail, "still waits");
             Ok(())

@@ -80,6 +80,7 @@ pub async fn retry(app: &App, ask: Ask, webhook: RecordId) -> Result<Settled, Se
     for item in ours {
         order = match apply::apply(app, &ask.tenant, source, item, body).await? {
             Applied::Recorded { order, .. } | Applied::Duplicate { order, .. } => Some(order),
+            Applied::NoOrder => order,
             Applied::Unmatched { detail } | Applied::Refused { detail } => {
                 return Err(SettleError::NotApplied(detail));
             }

@@ -1,17 +1,22 @@
-//! The kinds of sender that Daybook understands, one file each.
+//! The kinds of sender that Daybook understands, one file each. How to add one: `docs/src/sources/adding-one.md`.
 
+mod adyen;
+mod keys;
 mod standard;
+mod stripe;
 
-use crate::config::{WebhookScheme, WebhookSource};
+use crate::config::{Secret, WebhookScheme, WebhookSource};
 use crate::webhooks::source::{InvalidSecret, Source};
-use standard::{Key, StandardWebhooks};
+use adyen::Adyen;
+use standard::StandardWebhooks;
+use stripe::Stripe;
 
-/// The source that is configured. The configuration has checked the secrets, so this does not fail later.
+/// The source that is configured. The configuration was checked with this, so it does not fail later.
 pub(super) fn configured(config: &WebhookSource) -> Result<Box<dyn Source>, InvalidSecret> {
-    match config.scheme {
-        WebhookScheme::StandardWebhooks => {
-            let keys = config.secrets.iter().map(|secret| Key::parse(secret.reveal()));
-            Ok(Box::new(StandardWebhooks::new(keys.collect::<Result<_, _>>()?)))
-        }
-    }
+    let secrets = config.secrets.iter().map(Secret::reveal);
+    Ok(match config.scheme {
+        WebhookScheme::StandardWebhooks => Box::new(StandardWebhooks::new(secrets)?),
+        WebhookScheme::Stripe => Box::new(Stripe::new(secrets)?),
+        WebhookScheme::Adyen { capture } => Box::new(Adyen::new(secrets, capture)?),
+    })
 }

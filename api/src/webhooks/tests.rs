@@ -260,6 +260,40 @@ async fn a_reference_that_several_orders_have_names_none() {
 }
 
 #[tokio::test]
+async fn a_merchant_reference_may_be_daybooks_own_id_or_a_uuid_of_the_shops() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let order = server.submit_as(&demo(), "A-1", "same", DAY).await;
+    server.submit_as(&demo(), "A-2", "same", DAY).await;
+    let theirs = "0b5c1c5e-7a52-4d8e-9f0e-3b8f2f6f1a11";
+    let early = json!({"merchant_reference": theirs, "amount": amount()});
+    server.report("evt_1", "payment.captured", early).await.expect(202);
+    let by_their_uuid = server.submit_as(&demo(), "A-3", theirs, DAY).await;
+    server.until(&demo(), by_their_uuid, Status::Captured).await;
+    let tracking = ledger::ids::TrackingNumber(order).to_string();
+    for (event, ours) in [("evt_2", order.to_string()), ("evt_3", tracking)] {
+        let data = json!({"merchant_reference": ours, "amount": amount(), "reference": "c1"});
+        server.report(event, "payment.captured", data).await.expect(200);
+    }
+    assert_eq!(server.order(&demo(), order).await.balance().captured_minor, 1999);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_about_no_order_is_kept_once_and_is_no_open_work() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let body = report("payout.created", &json!({"amount": "any"}));
+    let first = server.webhook("evt_1", &body).await.expect(200);
+    assert_eq!((&first.json()["result"], &first.json()["reason"]), (&json!("kept"), &json!("no_order")));
+    assert_eq!(server.webhook("evt_1", &body).await.expect(200).bytes, first.bytes);
+    let kept = server.quarantine().await;
+    assert_eq!((kept.len(), &kept[0]["body"]), (1, &json!(body)));
+    assert!(server.app.views.open_waiting(usize::MAX).unwrap().is_empty(), "nothing waits");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn another_tenants_order_and_quarantine_do_not_exist() {
     let dir = tempdir().unwrap();
     let server = Server::start(dir.path()).await;

@@ -39,7 +39,8 @@ pub(crate) async fn returned(shop: &Client, path: &str, session_id: &str, order:
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     assert!(policy.contains("default-src 'none'"), "{policy}");
-    assert!(policy.contains("form-action https://shop.example;"), "{policy}");
+    // Browsers hold this against every redirect that follows, wherever in the web it leads.
+    assert!(policy.contains("form-action https:;"), "{policy}");
     let html = page.body();
     let nonce =
         html.split("nonce=\"").nth(1).expect("a nonce").split('"').next().expect("a nonce").to_owned();

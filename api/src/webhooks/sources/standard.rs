@@ -1,60 +1,46 @@
 //! Standard Webhooks (<https://www.standardwebhooks.com>): the scheme of the sandbox PSP, and of every sender
-//! without one of its own. The page `docs/src/reference/webhooks.md` lists the kinds and their fields.
+//! without one of its own. The page `docs/src/sources/standard-webhooks.md` lists the kinds and their fields.
 //!
 //! Verified by hand and not by the `standardwebhooks` crate, which reads the clock by itself, cannot hold one
 //! request against several secrets, and cannot verify a body that is not UTF-8 (such a body, if it is really the
 //! sender's, belongs into quarantine and is not a forgery). The crate is the oracle of the tests.
 
 use axum::http::HeaderMap;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use ledger::ids::{CaptureId, RecordId, RefundId, TrackingNumber};
 use ledger::money::Money;
 use ledger::order::{Challenge, Fact, Notification};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::Sha256;
-use subtle::{Choice, ConstantTimeEq};
 
+use super::keys::Keys;
 use crate::http::body::Object;
 use crate::webhooks::amount;
-use crate::webhooks::source::{InvalidSecret, Item, Names, Refusal, Source, Unreadable, Verified};
+use crate::webhooks::source::{
+    InvalidSecret, Item, MAX_NAME, MAX_REASON, Names, Refusal, Source, Unreadable, Verified, header,
+    is_fresh, seconds, shortened,
+};
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
-/// How far the sender's clock and ours may be apart, in seconds.
-const TOLERANCE_SECONDS: i64 = 300;
-/// The longest event id, reference or kind that is taken, in characters.
-const MAX_NAME: usize = 255;
-/// The longest reason that is copied out of a body; the body itself is kept whole.
-const MAX_REASON: usize = 1000;
 
 /// A sender that signs by Standard Webhooks.
 pub(super) struct StandardWebhooks {
-    keys: Vec<Key>,
-}
-
-/// A secret `whsec_…`, ready to sign. Deliberately without `Debug`.
-pub(super) struct Key(Hmac<Sha256>);
-
-impl Key {
-    /// Reads `whsec_` and base64.
-    pub(super) fn parse(secret: &str) -> Result<Self, InvalidSecret> {
-        let encoded = secret.strip_prefix("whsec_").ok_or(InvalidSecret)?;
-        let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).map_err(|_| InvalidSecret)?;
-        if bytes.is_empty() {
-            return Err(InvalidSecret);
-        }
-        Hmac::new_from_slice(&bytes).map(Key).map_err(|_| InvalidSecret)
-    }
+    keys: Keys,
 }
 
 impl StandardWebhooks {
-    /// A sender whose secret is one of these.
-    pub(super) fn new(keys: Vec<Key>) -> Self {
-        StandardWebhooks { keys }
+    /// A sender whose secret is one of these: `whsec_` and base64.
+    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidSecret> {
+        Ok(StandardWebhooks { keys: Keys::read(secrets, key)? })
     }
+}
+
+fn key(secret: &str) -> Result<Vec<u8>, InvalidSecret> {
+    let encoded = secret.strip_prefix("whsec_").filter(|encoded| !encoded.is_empty());
+    let bytes = encoded.and_then(|encoded| data_encoding::BASE64.decode(encoded.as_bytes()).ok());
+    bytes.ok_or(InvalidSecret("whsec_ and base64"))
 }
 
 impl Source for StandardWebhooks {
@@ -68,22 +54,13 @@ impl Source for StandardWebhooks {
             return Err(Refusal::MalformedHeader(ID));
         }
         let timestamp = header(headers, TIMESTAMP)?;
-        let digits_only = timestamp.bytes().all(|b| b.is_ascii_digit());
-        let signed_at: i64 = match timestamp.parse() {
-            Ok(seconds) if digits_only => seconds,
-            Ok(_) | Err(_) => return Err(Refusal::MalformedHeader(TIMESTAMP)),
-        };
-        let signatures = header(headers, SIGNATURE)?;
-        if !self.any_key_gives(signatures, &[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]) {
+        let signed_at = seconds(timestamp).ok_or(Refusal::MalformedHeader(TIMESTAMP))?;
+        let signature = |text: &str| data_encoding::BASE64.decode(text.strip_prefix("v1,")?.as_bytes()).ok();
+        let signatures: Vec<Vec<u8>> = header(headers, SIGNATURE)?.split(' ').filter_map(signature).collect();
+        if !self.keys.any_gives(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body], &signatures) {
             return Err(Refusal::WrongSignature);
         }
-        let age = now.as_second().saturating_sub(signed_at);
-        if age > TOLERANCE_SECONDS {
-            return Err(Refusal::TooOld);
-        }
-        if age < -TOLERANCE_SECONDS {
-            return Err(Refusal::FromTheFuture);
-        }
+        is_fresh(signed_at, now)?;
         Ok(Verified { delivery_id: id.to_owned() })
     }
 
@@ -92,38 +69,19 @@ impl Source for StandardWebhooks {
         let Object(body): Object<Body<'_>> =
             serde_json::from_str(text).map_err(|e| Unreadable(e.to_string()))?;
         let Object(data) = &body.data;
-        let names = data.names()?;
         let fact = body.fact(delivery)?;
+        let names = data.names()?;
+        if names == Names::NoOrder && !matches!(fact, Fact::Other { .. }) {
+            return Err(Unreadable(
+                "data names no order: order_id, tracking_number, payment_reference or merchant_reference"
+                    .to_owned(),
+            ));
+        }
         let payment_reference = data.payment_reference()?;
         let attempt = data.attempt.map(|raw| read_as::<u32>("attempt", raw)).transpose()?;
         let notification = Notification { payment_reference, attempt, fact };
         Ok(vec![Item { event_id: delivery.to_owned(), names, notification }])
     }
-}
-
-impl StandardWebhooks {
-    /// Compares every signature with what every key gives, all of them in constant time.
-    fn any_key_gives(&self, signatures: &str, signed: &[&[u8]]) -> bool {
-        let mut matches = Choice::from(0);
-        for Key(key) in &self.keys {
-            let mut mac = key.clone();
-            for part in signed {
-                mac.update(part);
-            }
-            let expected = mac.finalize().into_bytes();
-            for signature in signatures.split(' ') {
-                let Some(encoded) = signature.strip_prefix("v1,") else { continue };
-                let Ok(given) = data_encoding::BASE64.decode(encoded.as_bytes()) else { continue };
-                matches |= expected.as_slice().ct_eq(&given);
-            }
-        }
-        matches.into()
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
-    let value = headers.get(name).ok_or(Refusal::MissingHeader(name))?;
-    value.to_str().map_err(|_| Refusal::MalformedHeader(name))
 }
 
 /// The body. Fields that are not listed are ignored, and those listed are read only for the kinds that have
@@ -225,15 +183,8 @@ impl Data<'_> {
                 text.parse().map_err(|_| wrong("tracking_number", "not a tracking number"))?;
             return Ok(Names::Order(number.0));
         }
-        let payment = self.payment_reference()?;
         let merchant = self.name("merchant_reference", self.merchant_reference)?;
-        if payment.is_none() && merchant.is_none() {
-            return Err(Unreadable(
-                "data names no order: order_id, tracking_number, payment_reference or merchant_reference"
-                    .to_owned(),
-            ));
-        }
-        Ok(Names::References { payment, merchant })
+        Ok(Names::of(self.payment_reference()?, merchant))
     }
 
     fn payment_reference(&self) -> Result<Option<String>, Unreadable> {
@@ -286,10 +237,6 @@ fn read_as<T: serde::de::DeserializeOwned>(field: &'static str, raw: &RawValue) 
 
 fn wrong(field: &str, what: &str) -> Unreadable {
     Unreadable(format!("data.{field}: {what}"))
-}
-
-fn shortened(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
 }
 
 #[cfg(test)]

@@ -263,6 +263,17 @@ fn a_new_attempt_is_refused_once_the_order_is_captured_canceled_or_expired() {
 }
 
 #[test]
+fn a_failed_attempt_does_not_hide_an_authorized_one_whichever_is_reported_first() {
+    let refused = about("other card", Fact::Failed { reason: "card_declined".to_owned() });
+    for commands in [[authorized(1_000), refused.clone()], [refused, authorized(1_000)]] {
+        let order = manual(&commands);
+        assert_eq!(order.status(), Status::Authorized);
+        assert_eq!(order.balance().available_to_capture_minor, 1_000);
+        assert!(decide(Some(&order), &capture(1, 1_000)).is_ok());
+    }
+}
+
+#[test]
 fn two_captured_attempts_are_an_anomaly_and_count_in_full() {
     let order = automatic(&[captured("c1", 100), captured_by("pay-2", "c2", 100)]);
     assert_eq!(order.balance().balance_minor, 200);
