@@ -9,7 +9,19 @@ daybook_tests::in_each_world!(
     an_offer_is_bought_with_3ds_until_check_out_done,
     the_same_correlation_id_is_the_same_checkout,
     an_offer_that_cannot_be_bought_says_why,
+    a_declined_checkout_has_failed_and_another_attempt_may_be_done,
+    a_checkout_is_canceled_and_says_so,
+    a_checkout_stays_done_while_it_is_refunded_in_parts,
 );
+
+mod expiring {
+    daybook_tests::in_each_world!(
+        daybook_tests::Setup { config: "order_life_seconds = 1".to_owned(), ..Default::default() };
+        a_checkout_that_nobody_pays_has_failed
+    );
+
+    use super::a_checkout_that_nobody_pays_has_failed;
+}
 
 async fn call(shop: &Client, method: Method, path: &str, body: Option<&Value>) -> Reply {
     let request = shop.anonymous(method, &format!("/azotte/api/c2a/offer{path}"));
@@ -114,4 +126,66 @@ async fn an_offer_that_cannot_be_bought_says_why(world: World) {
     let reply =
         call(&shop, Method::GET, "/checkout/trk_00000000000000000000000000/status", None).await.expect(404);
     assert!(reply.body().contains("ORDERED_ITEM_NOT_FOUND"), "{}", reply.body());
+}
+
+/// Buys a new offer; returns the tracking number and the order's id.
+async fn bought(shop: &Client, minor: i64) -> (String, String) {
+    let offer = unique("offer");
+    shop.put(&format!("/v1/offers/{offer}"), &json!({"amount": eur(minor)})).await.expect(201);
+    let body = order(&offer, &unique("cor"));
+    let tracking =
+        call(shop, Method::POST, "/checkout", Some(&body)).await.expect(202).text("/trackingNumber");
+    let order = shop.get(&format!("/v1/orders/{tracking}")).await.expect(200).text("/order_id");
+    (tracking, order)
+}
+
+async fn a_declined_checkout_has_failed_and_another_attempt_may_be_done(world: World) {
+    let shop = world.shop();
+    let (tracking, order) = bought(&shop, 2_000).await;
+    let declined = json!({"payment_reference": "pay_1", "reason": "insufficient_funds"});
+    shop.report(&order, "payment.failed", declined).await;
+    let failed = until(&shop, &tracking, "CHECK_OUT_FAILED").await;
+    assert_eq!(failed.text("/status/message"), "insufficient_funds");
+    assert_eq!(
+        (failed.json()["followUpInstructions"]["canFollowUp"].as_bool(), failed.header("retry-after")),
+        (Some(false), None)
+    );
+    // The buyer tried again, with another card.
+    shop.report(&order, "payment.captured", json!({"payment_reference": "pay_2", "amount": eur(2_000)}))
+        .await;
+    until(&shop, &tracking, "CHECK_OUT_DONE").await;
+}
+
+async fn a_checkout_is_canceled_and_says_so(world: World) {
+    let shop = world.shop();
+    let (tracking, order) = bought(&shop, 2_000).await;
+    shop.post(&format!("/v1/orders/{order}/cancellations"), &json!({})).await.expect(202);
+    let failed = until(&shop, &tracking, "CHECK_OUT_FAILED").await;
+    assert_eq!(failed.text("/status/message"), "the order is canceled");
+}
+
+async fn a_checkout_stays_done_while_it_is_refunded_in_parts(world: World) {
+    let shop = world.shop();
+    let (tracking, order) = bought(&shop, 2_000).await;
+    shop.report(&order, "payment.captured", json!({"amount": eur(2_000)})).await;
+    for (part, left) in [(500, 1_500), (1_500, 0)] {
+        let refund = shop
+            .post(&format!("/v1/orders/{order}/refunds"), &json!({"amount": eur(part)}))
+            .await
+            .expect(202);
+        let settled =
+            json!({"refund_id": refund.text("/refund_id"), "amount": eur(part), "reference": unique("ref")});
+        shop.report(&order, "refund.settled", settled).await;
+        assert_eq!(shop.figure(&order, "balance").await, left);
+        until(&shop, &tracking, "CHECK_OUT_DONE").await;
+    }
+    shop.wait_for(&order, "refunded").await;
+}
+
+async fn a_checkout_that_nobody_pays_has_failed(world: World) {
+    let shop = world.shop();
+    let (tracking, order) = bought(&shop, 2_000).await;
+    let failed = until(&shop, &tracking, "CHECK_OUT_FAILED").await;
+    assert_eq!(failed.text("/status/message"), "the order is expired");
+    assert_eq!(shop.status(&order).await.text("/status"), "expired");
 }
