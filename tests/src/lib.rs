@@ -3,6 +3,7 @@
 //!
 //! A test is one `async fn(World)`, and [`in_each_world!`] makes one test of it for every journal there is.
 
+pub mod browser;
 pub mod client;
 pub mod feed;
 pub mod load;

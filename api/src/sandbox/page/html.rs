@@ -15,7 +15,7 @@ const STYLE: &str = "\
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 main{max-width:34rem;margin:2rem auto;padding:1.5rem;background:var(--card);border:1px solid var(--line);border-radius:12px}\
 h1{font-size:1.4rem;margin:.2rem 0 1rem}\
-.tag{color:var(--soft);font-size:.85rem;margin:0}\
+.tag{color:var(--soft);font-size:.85rem;margin:0}span.tag{white-space:nowrap}\
 dl{display:grid;grid-template-columns:auto 1fr;align-items:baseline;gap:.2rem 1rem;margin:0 0 1.2rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
 .amount{font-size:1.3rem;font-weight:600}\
 label{display:block;margin:.8rem 0 .2rem}\
