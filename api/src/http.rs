@@ -11,6 +11,7 @@ pub mod layers;
 pub mod page;
 pub mod problem;
 pub mod query;
+pub mod url;
 
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use ledger::money::{Currency, Money, MoneyError};
 use ledger::order::{CaptureMode, Customer};
-use reqwest::Url;
 use serde_json::value::RawValue;
 
 use super::fields::{Checked, Fields, Invalid};
@@ -13,6 +12,7 @@ use super::status::Outcome;
 use crate::cards;
 use crate::http::decimal::Decimal;
 use crate::http::id::is_idempotency_key;
+use crate::http::url;
 use crate::http::{Code, Problem};
 
 /// A call's own fields, beside those that every call has.
@@ -258,8 +258,7 @@ fn language_tag(text: &str) -> Checked<String> {
 }
 
 fn web_url(text: &str) -> Checked<String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if url.is_none() {
+    if url::web_url(text).is_none() {
         return Err(Invalid::value("not an http(s) URL"));
     }
     prose(text, 2048)

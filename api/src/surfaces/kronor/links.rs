@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use crate::http::url;
+
 const MAX_URL: usize = 2048;
 
 /// An http(s) URL of a host, of up to 2048 characters; nothing else is ever followed.
@@ -9,7 +11,7 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     if text.len() > MAX_URL || text.contains(char::is_whitespace) {
         return None;
     }
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    url::web_url(text)
 }
 
 /// Whether `url` is of one of these origins, such as `https://shop.example`.

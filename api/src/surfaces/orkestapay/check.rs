@@ -1,10 +1,10 @@
 //! Checks of single values. Each names the field at fault.
 
 use jiff::Timestamp;
-use reqwest::Url;
 
 use super::refusal::Refusal;
 use crate::cards;
+use crate::http::url::web_url;
 
 const MAX_EMAIL: usize = 254;
 const MAX_LOCALE: usize = 16;
@@ -30,9 +30,8 @@ pub(super) fn text(field: &str, text: String, longest: usize) -> Result<String, 
 /// An http(s) URL that can stand in a `Location` header as it is.
 pub(super) fn url(field: &str, url: String) -> Result<String, Refusal> {
     let url = text(field, url, MAX_URL)?;
-    let is_web = Url::parse(&url)
-        .is_ok_and(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.has_host())
-        && ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
+    let is_web =
+        web_url(&url).is_some() && ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
     if is_web && url.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(url)
     } else {
