@@ -4,6 +4,7 @@
 
 mod doctor;
 mod history;
+mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;

@@ -7,6 +7,7 @@
 //! What must stay true: everything here can be deleted and comes back from the journal, the same to the last byte.
 
 mod fold;
+pub mod progress;
 pub mod projector;
 pub mod reader;
 pub mod rebuild;
@@ -15,7 +16,8 @@ pub mod store;
 mod tests;
 pub mod views;
 
+pub use progress::Progress;
 pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
-pub use rebuild::{Progress, RebuildError, RebuildReport, fresh_digest, rebuild};
+pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
 pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};

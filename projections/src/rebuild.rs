@@ -13,21 +13,9 @@ use ledger::journal::{Journal, ReadError};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::progress::Progress;
 use crate::projector::{Chunk, End, chunks};
 use crate::store::{Digest, Entry, Stopped, StoreError, StoreOptions, Views, ViewsDigest, Writer};
-
-/// How far a rebuild has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Commits folded.
-    pub applied: u64,
-    /// Commits to fold in all.
-    pub last: u64,
-    /// Commits a second, on average so far.
-    pub rate_per_s: u64,
-    /// Time left at that rate, once there is one.
-    pub eta: Option<Duration>,
-}
 
 /// What a rebuild did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,34 +222,11 @@ impl From<Stopped> for RebuildError {
     }
 }
 
-impl Progress {
-    fn at(applied: u64, last: u64, elapsed: Duration) -> Self {
-        let rate_per_s = u128::from(applied) * 1_000_000 / elapsed.as_micros().max(1);
-        let rate_per_s = u64::try_from(rate_per_s).unwrap_or(u64::MAX);
-        let left = last.saturating_sub(applied);
-        let eta = left.checked_mul(1000).and_then(|left| left.checked_div(rate_per_s));
-        Progress { applied, last, rate_per_s, eta: eta.map(Duration::from_millis) }
-    }
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::Disk(std::io::Error::other(error))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_tells_the_rate_and_the_time_left() {
-        let progress = Progress::at(500, 2000, Duration::from_secs(2));
-        assert_eq!((progress.rate_per_s, progress.eta), (250, Some(Duration::from_secs(6))));
-        assert_eq!(Progress::at(0, 2000, Duration::ZERO).eta, None);
-        assert_eq!(Progress::at(2000, 2000, Duration::from_secs(1)).eta, Some(Duration::ZERO));
     }
 }

@@ -1,19 +1,15 @@
 //! `daybook rebuild`: folds the whole log into new views and makes them live.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use projections::{Progress, RebuildError, StoreError, StoreOptions, rebuild};
+use projections::{RebuildError, StoreError, StoreOptions, rebuild};
 use serde::Serialize;
 
+use super::progress::ProgressReport;
 use super::{Failure, chain, print, print_json};
 use crate::config::Config;
 use crate::startup;
-
-/// Without a terminal, a line this often.
-const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -37,7 +33,7 @@ struct Document {
 impl Rebuild {
     pub(super) async fn run(self, config: &Config) -> Result<(), Failure> {
         let journal = startup::open_journal_read_only(config).await?;
-        let mut shown = Shown::new();
+        let mut shown = ProgressReport::new("commits", self.json);
         let started = Instant::now();
         let options = StoreOptions::default();
         let path = startup::views_path(config);
@@ -74,50 +70,6 @@ fn explain(error: RebuildError) -> Failure {
         }
         RebuildError::Store(_) | RebuildError::Journal(_) | RebuildError::Unreadable { .. } => {
             Failure::new(chain(&error)).hint("the views that were live before still are")
-        }
-    }
-}
-
-/// How far it has come: a bar for people who wait, lines for a log.
-struct Shown {
-    bar: Option<ProgressBar>,
-    said: Instant,
-}
-
-impl Shown {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // The template is a constant; were it wrong, the plain bar would do.
-            if let Ok(style) =
-                ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} commits  {msg}  {elapsed}")
-            {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Shown { bar, said: Instant::now() }
-    }
-
-    fn update(&mut self, Progress { applied, last, rate_per_s, eta }: Progress) {
-        let eta = eta.map(|eta| format!(", {} s left", eta.as_secs())).unwrap_or_default();
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(last);
-                bar.set_position(applied);
-                bar.set_message(format!("{rate_per_s}/s{eta}"));
-            }
-            None if self.said.elapsed() >= LINE_EVERY => {
-                eprintln!("{applied} of {last} commits, {rate_per_s}/s{eta}");
-                self.said = Instant::now();
-            }
-            None => {}
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
         }
     }
 }

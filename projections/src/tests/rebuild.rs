@@ -29,8 +29,8 @@ async fn a_rebuild_gives_the_same_views_in_a_new_generation() {
     assert_eq!((report.generation, report.commits), (2, last));
     assert_eq!(report.previous_digest, Some(report.digest));
     assert_eq!(report.digest, fresh_digest(shop.journal.as_ref(), None).await.unwrap().digest);
-    assert!(steps.is_sorted_by_key(|progress| progress.applied));
-    assert_eq!(steps.last().map(|progress| (progress.applied, progress.last)), Some((last, last)));
+    assert!(steps.is_sorted_by_key(|progress| progress.done));
+    assert_eq!(steps.last().map(|progress| (progress.done, progress.total)), Some((last, last)));
 
     let views = shop.views();
     assert_eq!((views.generation(), views.checkpoint(0)), (2, last));
