@@ -3,11 +3,13 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
 mod doctor;
+mod forget;
 mod history;
 mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;
+mod server;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -43,6 +45,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
+    /// Forget who the buyer of an order was, through a running server.
+    Forget(forget::Forget),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -180,7 +184,11 @@ impl Cli {
         // A server tells its story; a command speaks up when something is wrong.
         let level = match command {
             Command::Serve => "info",
-            Command::History(_) | Command::Rebuild(_) | Command::Quarantine(_) | Command::Doctor(_) => "warn",
+            Command::History(_)
+            | Command::Rebuild(_)
+            | Command::Quarantine(_)
+            | Command::Forget(_)
+            | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
         runtime.block_on(async move {
@@ -189,6 +197,7 @@ impl Cli {
                 Command::History(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
+                Command::Forget(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,
             }
         })
