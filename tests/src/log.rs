@@ -42,7 +42,11 @@ impl Log {
             for _ in 0..last {
                 let stored = tail.next().await.expect("a tail has no end").expect("a commit");
                 let recorded = ledger.open(&stored).await.expect("a commit of ours");
-                assert_eq!(stored.subject, recorded.commit.subject(), "a commit is stored under its own subject");
+                assert_eq!(
+                    stored.subject,
+                    recorded.commit.subject(),
+                    "a commit is stored under its own subject"
+                );
                 commits.push(recorded);
             }
         }

@@ -19,14 +19,8 @@ daybook_tests::in_each_world!(
 );
 
 /// Words that occur in what is said of the person, and nowhere else in the world.
-const TRACES: [&str; 6] = [
-    "Zebedee",
-    "Quillfeather",
-    "zebedee@quill.example",
-    "zebedee%40quill",
-    "+46 70 555 01 99",
-    "Quillgatan",
-];
+const TRACES: [&str; 6] =
+    ["Zebedee", "Quillfeather", "zebedee@quill.example", "zebedee%40quill", "+46 70 555 01 99", "Quillgatan"];
 
 /// A checkout that names the person wherever a checkout can.
 fn personal_checkout(reference: &str) -> Value {

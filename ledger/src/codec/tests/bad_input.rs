@@ -18,7 +18,12 @@ fn check(name: &str, from: &str, to: &str, reason: &str) {
 fn a_commit_of_the_future_is_refused_by_what_is_new_about_it() {
     let captured = "payment_captured.v1";
     check(captured, "\"format\":1", "\"format\":3", "format 3; this Daybook reads formats 1 and 2");
-    check(captured, "\"format\":1,", "\"format\":3,\"new\":1,", "format 3; this Daybook reads formats 1 and 2");
+    check(
+        captured,
+        "\"format\":1,",
+        "\"format\":3,\"new\":1,",
+        "format 3; this Daybook reads formats 1 and 2",
+    );
     check(
         captured,
         "payment_captured.v1",
