@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use super::checkpoints::MAX_ORIGIN_BYTES;
 use super::note::{KeyError, NoteSigner, is_name};
 
-/// What a log is called when nobody said how.
-const DEFAULT_ORIGIN: &str = "daybook";
 /// Room for the number of a partition after the origin.
 const MAX_NAME_BYTES: usize = MAX_ORIGIN_BYTES - 6;
 
@@ -48,9 +46,9 @@ pub fn is_origin(text: &str) -> bool {
     is_name(text) && text.len() <= MAX_NAME_BYTES
 }
 
-/// Reads the key in a file, and makes the file, for its owner alone, where there is none. `origin` names a log that is
-/// new, and must be the name of one that is not.
-pub fn load_or_make(path: &Path, origin: Option<&str>) -> Result<NoteSigner, KeyFileError> {
+/// Reads the key in a file, and makes the file, for its owner alone, where there is none. `origin` is what the log is
+/// called; where it is not given, a new log is called `default`, and an old one is called what it was.
+pub fn load_or_make(path: &Path, origin: Option<&str>, default: &str) -> Result<NoteSigner, KeyFileError> {
     match load(path)? {
         Some(signer) => {
             let found = signer.name();
@@ -64,7 +62,7 @@ pub fn load_or_make(path: &Path, origin: Option<&str>) -> Result<NoteSigner, Key
             }
         }
         None => {
-            let made = NoteSigner::generate(origin.unwrap_or(DEFAULT_ORIGIN));
+            let made = NoteSigner::generate(origin.unwrap_or(default));
             let signer = made.map_err(|source| KeyFileError::Invalid { path: path.to_owned(), source })?;
             write(path, &signer).map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
             tracing::info!(file = %path.display(), "a new audit key was made; keep a copy of it");
@@ -133,11 +131,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit/key");
         assert!(load(&path).unwrap().is_none());
-        let made = load_or_make(&path, Some("log.example")).unwrap();
+        let made = load_or_make(&path, Some("log.example"), "daybook").unwrap();
         assert!(!is_open_to_others(&path));
-        let read = load_or_make(&path, None).unwrap();
+        let read = load_or_make(&path, None, "daybook").unwrap();
         assert_eq!((read.name(), read.verifier()), ("log.example", made.verifier()));
-        let other = load_or_make(&path, Some("other.example")).unwrap_err();
+        let other = load_or_make(&path, Some("other.example"), "daybook").unwrap_err();
         assert!(matches!(other, KeyFileError::OtherOrigin { .. }), "{other}");
     }
 
@@ -146,7 +144,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         fs::write(&path, "hunter2").unwrap();
-        let error = load_or_make(&path, None).unwrap_err();
+        let error = load_or_make(&path, None, "daybook").unwrap_err();
         assert!(matches!(error, KeyFileError::Invalid { .. }) && !error.to_string().contains("hunter2"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "hunter2");
     }
