@@ -236,7 +236,11 @@ async fn open_audit(journal: &Arc<dyn Journal>, config: &Config) -> Result<Keepe
         ..KeeperOptions::default()
     };
     let keeper = Keeper::open(Arc::clone(journal), &audit_path(config), &signer, options).await?;
-    tracing::info!(key = %signer.verifier(), "checkpoints of the log are signed with this key");
+    for partition in 0..journal.partitions() {
+        if let Ok(key) = keeper.verifier(partition) {
+            tracing::info!(partition, %key, "checkpoints of the log are signed with this key");
+        }
+    }
     Ok(keeper)
 }
 

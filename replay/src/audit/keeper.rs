@@ -453,7 +453,7 @@ impl Files {
             let TreeHead { size, root: signed, .. } = head;
             let reason = format!(
                 "over its first {size} commits the log has the root {root}, and {signed} was signed: commits were changed \
-                 after they were signed for, or this is another log; `daybook verify` names the first of them"
+                 after they were signed for, or this is another log"
             );
             return Err(ProofError::Halted(reason.into()));
         }
