@@ -140,6 +140,8 @@ impl From<ServerError> for Failure {
             ServerError::DataDirectory { .. }
             | ServerError::Store(_)
             | ServerError::Projector(_)
+            | ServerError::AuditKey(_)
+            | ServerError::Audit(_)
             | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }

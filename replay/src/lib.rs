@@ -1,7 +1,8 @@
 //! What an auditor and an engineer do with a log that is there already: look at the past, and never change it.
 //!
-//! `as_of` shows what was at a moment.
+//! `as_of` shows what was at a moment; `audit` lets anybody check that the log was only ever added to.
 
 pub mod as_of;
+pub mod audit;
 
 pub use as_of::{AsOf, InvalidAsOf, history};

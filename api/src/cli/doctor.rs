@@ -8,6 +8,7 @@ use ledger::codec;
 use ledger::ids::Position;
 use ledger::journal::Journal;
 use projections::{StoreError, StoreOptions, Views};
+use replay::audit::key;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -36,6 +37,7 @@ struct Findings {
     warnings: Vec<String>,
     journal: Option<JournalFacts>,
     views: ViewsFacts,
+    audit: AuditFacts,
     disk: Option<DiskFacts>,
 }
 
@@ -63,6 +65,15 @@ struct ViewsFacts {
     lag: Option<u64>,
 }
 
+/// What checks the signed heads of the log's tree.
+#[derive(Debug, Default, Serialize)]
+struct AuditFacts {
+    /// Where the private key is.
+    key_file: String,
+    /// The public key of each partition; none before the first start.
+    keys: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 struct DiskFacts {
     data_bytes: u64,
@@ -74,6 +85,7 @@ impl Doctor {
         let mut findings = Findings::default();
         examine_journal(config, &mut findings).await;
         examine_views(config, &mut findings).await;
+        examine_audit(config, &mut findings);
         examine_disk(&config.data_dir, &mut findings);
         findings.healthy = findings.problems.is_empty();
         if self.json {
@@ -204,6 +216,21 @@ async fn ask_the_server(config: &Config, findings: &mut Findings) {
     }
 }
 
+fn examine_audit(config: &Config, findings: &mut Findings) {
+    let path = startup::audit_key_path(config);
+    findings.audit.key_file = path.display().to_string();
+    let partitions = findings.journal.as_ref().map_or(1, |journal| journal.last.len());
+    match key::load(&path) {
+        Ok(Some(signer)) => {
+            let named = |partition| signer.named(&format!("{}/{partition}", signer.name()));
+            let keys = (0..partitions).filter_map(|partition| named(partition).ok());
+            findings.audit.keys = keys.map(|signer| signer.verifier().to_string()).collect();
+        }
+        Ok(None) => {}
+        Err(error) => findings.problems.push(format!("audit: {}", chain(&error))),
+    }
+}
+
 fn examine_disk(data_dir: &Path, findings: &mut Findings) {
     if !data_dir.exists() {
         return;
@@ -271,6 +298,9 @@ impl Findings {
         }
         if let Some(lag) = self.views.lag {
             line("lag", &format!("{lag} commits"));
+        }
+        for key in &self.audit.keys {
+            line("audit key", key);
         }
         if let Some(disk) = &self.disk {
             line("data directory", &size(disk.data_bytes));
