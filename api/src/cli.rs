@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
+mod audit;
 mod doctor;
 mod history;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
+    /// Check what was saved of the log's proofs, without a server.
+    Audit(audit::Audit),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -182,7 +185,11 @@ impl Cli {
         // A server tells its story; a command speaks up when something is wrong.
         let level = match command {
             Command::Serve => "info",
-            Command::History(_) | Command::Rebuild(_) | Command::Quarantine(_) | Command::Doctor(_) => "warn",
+            Command::History(_)
+            | Command::Rebuild(_)
+            | Command::Quarantine(_)
+            | Command::Audit(_)
+            | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
         runtime.block_on(async move {
@@ -191,6 +198,7 @@ impl Cli {
                 Command::History(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
+                Command::Audit(command) => command.run(),
                 Command::Doctor(command) => command.run(&config).await,
             }
         })

@@ -210,7 +210,40 @@ async fn every_commit_of_an_order_is_proven_to_an_auditor_with_other_tools(world
     }
     assert!(key.open(&first.replace(&format!("\n{old}\n"), &format!("\n{}\n", old + 1))).is_none());
 
+    check_with_the_command(&world, &key, &document).await;
     check_with_python(&world, &key, &document, [&first, &second], &consistency.body());
+}
+
+async fn check_with_the_command(world: &World, key: &Key, document: &Value) {
+    let check = async |document: &Value, key: &str| {
+        let file = world.directory().join("proofs.json");
+        std::fs::write(&file, document.to_string()).expect("a file");
+        let file = file.display().to_string();
+        let arguments = ["audit", "check-proof", &file, "--key", key, "--json"];
+        let output = daybook_tests::server::run(world.directory(), &arguments).await;
+        let verdicts = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
+        (output.status.code(), verdicts["commits"].clone())
+    };
+    let (code, commits) = check(document, &key.text).await;
+    let verdicts = commits.as_array().expect("commits").iter().map(|commit| &commit["verdict"]);
+    assert_eq!(code, Some(0));
+    assert!(verdicts.eq(["proven"; 3].iter()), "{commits}");
+    for (name, value) in [
+        ("stored", json!("e30=")),
+        ("tenant", json!("globex")),
+        ("sequence", json!(1)),
+        ("position", json!("0-1")),
+        ("proof", json!([])),
+        ("proof", Value::Null),
+    ] {
+        let mut forged = document.clone();
+        forged["commits"][2][name] = value;
+        let (code, commits) = check(&forged, &key.text).await;
+        assert_eq!((code, &commits[2]["verdict"]), (Some(1), &json!("not_proven")), "{name}");
+    }
+    let another = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    assert_eq!(check(document, another).await.0, Some(1), "a key that did not sign it");
+    assert_eq!(check(document, "no key").await.0, Some(2));
 }
 
 fn check_with_python(world: &World, key: &Key, document: &Value, notes: [&str; 2], consistency: &str) {
