@@ -19,6 +19,7 @@ daybook_tests::in_each_world!(
     a_killed_server_goes_on_with_the_same_log,
     a_deleted_tree_comes_back_with_the_same_root,
     doctor_shows_the_key,
+    a_log_that_is_not_what_was_signed_raises_the_alarm,
 );
 
 mod two_nodes {
@@ -392,6 +393,51 @@ async fn doctor_shows_the_key(mut world: World) {
     std::fs::write(&file, kept).expect("the key");
     world.servers[0].restart().await;
     assert_eq!(Key::of(&world.shop()).await.text, key.text);
+}
+
+/// Takes the place of what `world` has signed.
+fn signed_by(world: &World, other: &World) {
+    let (from, to) = (other.data_dir(0).join("audit"), world.data_dir(0).join("audit"));
+    std::fs::remove_dir_all(&to).expect("the tree is there");
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+}
+
+async fn a_log_that_is_not_what_was_signed_raises_the_alarm(mut world: World) {
+    let mut signed = World::start(world.kind()).await;
+    let over = an_order(&signed).await;
+    checkpoint_over(&signed.shop(), &over).await;
+    signed.servers[0].stop().await;
+
+    // As long as what was signed, and not the same.
+    let order = an_order(&world).await;
+    let tree = format!("/v1/orders/{order}/proofs");
+    world.servers[0].stop().await;
+    signed_by(&world, &signed);
+    world.servers[0].respawn();
+    let shop = world.shop();
+    let ready = eventually("the alarm", async || {
+        let reply = Reply::of(shop.anonymous(Method::GET, "/readyz")).await.ok()?;
+        reply.body().contains("not what was signed").then_some(reply)
+    })
+    .await;
+    assert_eq!(ready.status, 503, "{}", ready.body());
+    for path in ["/audit/checkpoint", "/audit/consistency?from=0", &tree] {
+        shop.get(path).await.problem(500, "log_altered");
+    }
+    assert!(world.servers[0].printed().contains("ALARM"), "{}", world.servers[0].printed());
+    world.servers[0].stop().await;
+
+    // Shorter than what was signed: not even started.
+    let mut empty = World::start(world.kind()).await;
+    empty.servers[0].stop().await;
+    signed_by(&empty, &signed);
+    let refused = empty.run("serve", &["--listen", "127.0.0.1:0"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("a checkpoint was signed over 4 commits"),
+        "{said}"
+    );
 }
 
 async fn nodes_agree_on_every_root(world: World) {
