@@ -8,6 +8,8 @@ mod consistency;
 mod key;
 mod proofs;
 
+pub(crate) use proofs::{ProofsJson, Verdict};
+
 use axum::routing::get;
 use replay::audit::ProofError;
 use utoipa::OpenApi;

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
+mod audit;
 mod doctor;
 mod forget;
 mod history;
@@ -47,6 +48,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     /// Forget who the buyer of an order was, through a running server.
     Forget(forget::Forget),
+    /// Check what was saved of the log's proofs, without a server.
+    Audit(audit::Audit),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -190,6 +193,7 @@ impl Cli {
             | Command::Rebuild(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
+            | Command::Audit(_)
             | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
@@ -200,6 +204,7 @@ impl Cli {
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,
+                Command::Audit(command) => command.run(),
                 Command::Doctor(command) => command.run(&config).await,
             }
         })

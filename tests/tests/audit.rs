@@ -19,6 +19,7 @@ daybook_tests::in_each_world!(
     a_killed_server_goes_on_with_the_same_log,
     a_deleted_tree_comes_back_with_the_same_root,
     doctor_shows_the_key,
+    a_log_that_is_not_what_was_signed_raises_the_alarm,
 );
 
 mod two_nodes {
@@ -210,7 +211,40 @@ async fn every_commit_of_an_order_is_proven_to_an_auditor_with_other_tools(world
     }
     assert!(key.open(&first.replace(&format!("\n{old}\n"), &format!("\n{}\n", old + 1))).is_none());
 
+    check_with_the_command(&world, &key, &document).await;
     check_with_python(&world, &key, &document, [&first, &second], &consistency.body());
+}
+
+async fn check_with_the_command(world: &World, key: &Key, document: &Value) {
+    let check = async |document: &Value, key: &str| {
+        let file = world.directory().join("proofs.json");
+        std::fs::write(&file, document.to_string()).expect("a file");
+        let file = file.display().to_string();
+        let arguments = ["audit", "check-proof", &file, "--key", key, "--json"];
+        let output = daybook_tests::server::run(world.directory(), &arguments).await;
+        let verdicts = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
+        (output.status.code(), verdicts["commits"].clone())
+    };
+    let (code, commits) = check(document, &key.text).await;
+    let verdicts = commits.as_array().expect("commits").iter().map(|commit| &commit["verdict"]);
+    assert_eq!(code, Some(0));
+    assert!(verdicts.eq(["proven"; 3].iter()), "{commits}");
+    for (name, value) in [
+        ("stored", json!("e30=")),
+        ("tenant", json!("globex")),
+        ("sequence", json!(1)),
+        ("position", json!("0-1")),
+        ("proof", json!([])),
+        ("proof", Value::Null),
+    ] {
+        let mut forged = document.clone();
+        forged["commits"][2][name] = value;
+        let (code, commits) = check(&forged, &key.text).await;
+        assert_eq!((code, &commits[2]["verdict"]), (Some(1), &json!("not_proven")), "{name}");
+    }
+    let another = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    assert_eq!(check(document, another).await.0, Some(1), "a key that did not sign it");
+    assert_eq!(check(document, "no key").await.0, Some(2));
 }
 
 fn check_with_python(world: &World, key: &Key, document: &Value, notes: [&str; 2], consistency: &str) {
@@ -359,6 +393,51 @@ async fn doctor_shows_the_key(mut world: World) {
     std::fs::write(&file, kept).expect("the key");
     world.servers[0].restart().await;
     assert_eq!(Key::of(&world.shop()).await.text, key.text);
+}
+
+/// Takes the place of what `world` has signed.
+fn signed_by(world: &World, other: &World) {
+    let (from, to) = (other.data_dir(0).join("audit"), world.data_dir(0).join("audit"));
+    std::fs::remove_dir_all(&to).expect("the tree is there");
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()));
+}
+
+async fn a_log_that_is_not_what_was_signed_raises_the_alarm(mut world: World) {
+    let mut signed = World::start(world.kind()).await;
+    let over = an_order(&signed).await;
+    checkpoint_over(&signed.shop(), &over).await;
+    signed.servers[0].stop().await;
+
+    // As long as what was signed, and not the same.
+    let order = an_order(&world).await;
+    let tree = format!("/v1/orders/{order}/proofs");
+    world.servers[0].stop().await;
+    signed_by(&world, &signed);
+    world.servers[0].respawn();
+    let shop = world.shop();
+    let ready = eventually("the alarm", async || {
+        let reply = Reply::of(shop.anonymous(Method::GET, "/readyz")).await.ok()?;
+        reply.body().contains("not what was signed").then_some(reply)
+    })
+    .await;
+    assert_eq!(ready.status, 503, "{}", ready.body());
+    for path in ["/audit/checkpoint", "/audit/consistency?from=0", &tree] {
+        shop.get(path).await.problem(500, "log_altered");
+    }
+    assert!(world.servers[0].printed().contains("ALARM"), "{}", world.servers[0].printed());
+    world.servers[0].stop().await;
+
+    // Shorter than what was signed: not even started.
+    let mut empty = World::start(world.kind()).await;
+    empty.servers[0].stop().await;
+    signed_by(&empty, &signed);
+    let refused = empty.run("serve", &["--listen", "127.0.0.1:0"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("a checkpoint was signed over 4 commits"),
+        "{said}"
+    );
 }
 
 async fn nodes_agree_on_every_root(world: World) {

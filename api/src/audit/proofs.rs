@@ -9,11 +9,12 @@ use axum::extract::State;
 use data_encoding::BASE64;
 use ledger::codec;
 use ledger::commit::Changes;
-use ledger::ids::{RecordId, TenantId};
+use ledger::ids::{Position, RecordId, TenantId};
 use ledger::journal::{Stored, Subject};
 use replay::audit::keeper::Inclusion;
-use replay::audit::leaf::leaf_of;
-use replay::audit::{Checkpoint, Hash};
+use replay::audit::leaf::{leaf_hash, leaf_of};
+use replay::audit::merkle::is_included;
+use replay::audit::{Checkpoint, Hash, TreeHead};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,13 +35,13 @@ pub(crate) struct ProofsQuery {
 }
 
 /// An order's commits, each with the proof that it is in the log.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Proofs)]
 pub(crate) struct ProofsJson {
-    order_id: String,
+    pub(crate) order_id: String,
     partition: u16,
     /// The signed note that the proofs lead to, byte for byte.
-    checkpoint: String,
+    pub(crate) checkpoint: String,
     /// How many commits the checkpoint is over.
     size: u64,
     /// Oldest first.
@@ -48,7 +49,7 @@ pub(crate) struct ProofsJson {
 }
 
 /// One commit: what its leaf is made of, and the way from the leaf to the root.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ProvenCommit)]
 struct ProvenJson {
     position: String,
@@ -69,7 +70,56 @@ struct ProvenJson {
     proof: Option<Vec<String>>,
 }
 
+/// What a saved proof comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The commit is in the log.
+    Proven,
+    /// The document says itself that it has no proof.
+    Pending,
+    /// The document does not show what it says.
+    NotProven,
+}
+
+impl Verdict {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Proven => "proven",
+            Verdict::Pending => "pending",
+            Verdict::NotProven => "not_proven",
+        }
+    }
+}
+
+impl ProofsJson {
+    /// What each commit's proof comes to, against a tree head whose signature was checked. Nothing that the document
+    /// says of hashes and indexes is believed.
+    pub(crate) fn verdicts(&self, head: &TreeHead) -> Vec<(String, Verdict)> {
+        self.commits.iter().map(|commit| (commit.position.clone(), commit.verdict(head))).collect()
+    }
+}
+
 impl ProvenJson {
+    fn verdict(&self, head: &TreeHead) -> Verdict {
+        match self.is_in(head) {
+            Some(true) => Verdict::Proven,
+            None if self.pending && self.proof.is_none() => Verdict::Pending,
+            Some(false) | None => Verdict::NotProven,
+        }
+    }
+
+    /// None where a part of the proof is missing, or is not what it should be.
+    fn is_in(&self, head: &TreeHead) -> Option<bool> {
+        let hashes: Vec<Hash> =
+            self.proof.as_ref()?.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?;
+        let position = Position { partition: self.partition, sequence: self.sequence };
+        let subject = Subject { tenant: self.tenant.parse().ok()?, id: self.record.parse().ok()? };
+        let leaf = leaf_hash(position, &subject, &BASE64.decode(self.stored.as_bytes()).ok()?);
+        let is_itself = position.to_string() == self.position;
+        let index = self.sequence.checked_sub(1)?;
+        Some(is_itself && is_included(leaf, index, head.size, head.root, &hashes))
+    }
+
     fn of(stored: &Stored, leaf: Hash, proof: Option<Vec<Hash>>) -> Self {
         ProvenJson {
             position: stored.position.to_string(),

@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn whatever_a_crash_left_of_any_level_is_made_whole() {
-        const SIZE: u64 = 21;
+        const SIZE: u64 = 11;
         let original = directory();
         let mut tree = Tree::open(original.path()).unwrap();
         tree.append(&leaves(SIZE)).unwrap();

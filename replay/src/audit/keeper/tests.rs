@@ -156,6 +156,8 @@ async fn a_head_is_signed_after_so_many_commits_or_so_long() {
     let reached = |size| move |state: &State| state.latest.head.size >= size;
     tokio::time::timeout(PATIENCE, state.wait_for(reached(10))).await.unwrap().unwrap();
     append(&bench.journal, 11..=12, "order").await;
+    let read = |state: &State| state.size >= 12;
+    tokio::time::timeout(PATIENCE, state.wait_for(read)).await.unwrap().unwrap();
     running.stop().await;
     // What was new is signed on the way down.
     assert_eq!(read_checkpoints(&bench.file()).unwrap().last().unwrap().head.size, 12);
