@@ -4,4 +4,4 @@
 
 pub mod as_of;
 
-pub use as_of::{AsOf, InvalidAsOf, history};
+pub use as_of::{AsOf, InvalidAsOf, Moment, MomentError, PageOfIds, Snapshot, history, order};
