@@ -4,11 +4,15 @@
 
 mod doctor;
 mod history;
+mod orders;
+mod past;
 mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;
 mod table;
+mod totals;
+mod trial_balance;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -39,6 +43,12 @@ enum Command {
     Serve,
     /// Show what happened to an order, folded from the log.
     History(history::History),
+    /// List a tenant's orders, now or as of a moment, folded from the log.
+    Orders(orders::Orders),
+    /// Add up a tenant's money, now or as of a moment, folded from the log.
+    Totals(totals::Totals),
+    /// Show what each account of a tenant's books holds, now or as of a moment, folded from the log.
+    TrialBalance(trial_balance::TrialBalance),
     /// Fold the whole log into new views and make them live. The server must be stopped.
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
@@ -180,13 +190,22 @@ impl Cli {
         // A server tells its story; a command speaks up when something is wrong.
         let level = match command {
             Command::Serve => "info",
-            Command::History(_) | Command::Rebuild(_) | Command::Quarantine(_) | Command::Doctor(_) => "warn",
+            Command::History(_)
+            | Command::Orders(_)
+            | Command::Totals(_)
+            | Command::TrialBalance(_)
+            | Command::Rebuild(_)
+            | Command::Quarantine(_)
+            | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
         runtime.block_on(async move {
             match command {
                 Command::Serve => serve::run(config).await,
                 Command::History(command) => command.run(&config).await,
+                Command::Orders(command) => command.run(&config).await,
+                Command::Totals(command) => command.run(&config).await,
+                Command::TrialBalance(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,

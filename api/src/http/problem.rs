@@ -83,6 +83,7 @@ codes! {
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong on our side"
     JournalUnavailable "journal_unavailable" SERVICE_UNAVAILABLE "The journal is unavailable"
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is unknown whether the request was stored"
+    Busy "busy" SERVICE_UNAVAILABLE "The server is busy"
     ShuttingDown "shutting_down" SERVICE_UNAVAILABLE "The server is shutting down"
 }
 
