@@ -22,6 +22,7 @@ daybook_tests::in_each_world!(
     a_list_of_the_past_can_be_paged_while_orders_come_in,
     a_history_shows_what_each_commit_changed,
     a_moment_that_is_none_is_refused,
+    the_past_of_a_journal_that_is_away_is_an_outage,
 );
 
 /// A moment, and what the server said then of everything that can be asked about it later.
@@ -38,7 +39,7 @@ fn questions(orders: &[String]) -> Vec<String> {
     }
     for order in orders {
         paths.push(format!("/v1/orders/{order}"));
-        for part in ["balance", "history", "history?steps=full", "events"] {
+        for part in ["status", "balance", "history", "history?steps=full", "events"] {
             paths.push(format!("/v1/orders/{order}/{part}"));
         }
     }
@@ -285,16 +286,33 @@ async fn a_history_shows_what_each_commit_changed(world: World) {
 async fn a_moment_that_is_none_is_refused(world: World) {
     let shop = world.shop();
     let order = shop.submit(&checkout(100, "A-1", "automatic")).await;
-    for path in questions(&[order]) {
+    for path in questions(std::slice::from_ref(&order)) {
         for moment in ["", "yesterday", "42", "2026-11-20", "0-01", "1-1", "65535-1", "0-1&as_of=0-2"] {
             let reply = shop.get(&as_of(&path, moment)).await.problem(400, "invalid_query");
             let is_partition = ["1-1", "65535-1"].contains(&moment);
             assert!(!is_partition || reply.body().contains("there is no partition"), "{}", reply.body());
         }
     }
+    shop.get(&format!("/v1/orders/{order}/status?wait=1s&as_of=0-1")).await.problem(400, "invalid_query");
     let nobody = Client::new(shop.url(), daybook_tests::client::Tenant { key: "no", ..shop.tenant });
     nobody.get("/v1/trial-balance").await.problem(401, "unauthenticated");
     nobody.get("/v1/totals?as_of=0-1").await.problem(401, "unauthenticated");
+}
+
+async fn the_past_of_a_journal_that_is_away_is_an_outage(mut world: World) {
+    let order = world.shop().submit(&checkout(100, "A-1", "automatic")).await;
+    let Some(nats) = &mut world.nats else { return };
+    nats.kill();
+    let shop = world.shop();
+    let paths = ["/v1/totals".to_owned(), "/v1/orders".to_owned(), format!("/v1/orders/{order}")];
+    let asked = paths.iter().map(|path| {
+        let shop = shop.clone();
+        async move { shop.get(&as_of(path, "0-1")).await }
+    });
+    for reply in futures::future::join_all(asked).await {
+        let reply = reply.problem(503, "journal_unavailable");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
 }
 
 fn at(second: i64) -> Timestamp {
