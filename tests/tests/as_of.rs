@@ -2,8 +2,9 @@
 
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
-use daybook_tests::{Client, World, eur};
+use daybook_tests::{Client, Reply, World, eur};
 use jiff::Timestamp;
 use ledger::commit::{Cause, Recorded};
 use ledger::execute::{Ledger, Outcome, Request, RetryPolicy};
@@ -14,6 +15,7 @@ use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
 use ledger::money::Money;
 use ledger::order::{CaptureMode, Checkout, Command, Order};
 use replay::{AsOf, Moment, Snapshot};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 daybook_tests::in_each_world!(
@@ -23,6 +25,7 @@ daybook_tests::in_each_world!(
     a_history_shows_what_each_commit_changed,
     a_moment_that_is_none_is_refused,
     the_past_of_a_journal_that_is_away_is_an_outage,
+    a_caller_who_goes_away_gives_up_the_turn,
 );
 
 /// A moment, and what the server said then of everything that can be asked about it later.
@@ -140,9 +143,23 @@ async fn the_past_is_what_it_was_when_it_was_now(world: World) {
             shop.get(&as_of(path, moment)).await.problem(404, "not_found");
         }
     }
+    // Another tenant's past is its own: here, nothing until the fifth step.
+    let (other, moment) = (world.other_shop(), &day[3].last.position.to_string());
+    for (path, _) in &day[3].answers {
+        let reply = other.get(&as_of(path, moment)).await;
+        match path.strip_prefix("/v1/orders/") {
+            Some(_order) => drop(reply.problem(404, "not_found")),
+            None => assert!(reply.expect(200).json().as_object().is_some_and(|d| d.values().all(is_nothing))),
+        }
+    }
     assert_eq!(shop.get("/v1/totals?as_of=0-0").await.json(), json!({"totals": []}));
     assert_eq!(shop.get("/v1/trial-balance?as_of=0-0").await.json(), json!({"trial_balances": []}));
     assert_eq!(shop.get("/v1/orders?as_of=0-0").await.json(), json!({"orders": [], "next_cursor": null}));
+}
+
+/// An empty list, or no cursor.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// What a command printed on stdout. It must have ended with this code.
@@ -313,6 +330,22 @@ async fn the_past_of_a_journal_that_is_away_is_an_outage(mut world: World) {
         let reply = reply.problem(503, "journal_unavailable");
         assert_eq!(reply.header("retry-after"), Some("1"));
     }
+}
+
+async fn a_caller_who_goes_away_gives_up_the_turn(mut world: World) {
+    let shop = world.shop();
+    shop.submit(&checkout(100, "A-1", "automatic")).await;
+    let moment = as_of("/v1/totals", "2999-01-01T00:00:00Z");
+    let Some(nats) = &mut world.nats else { return };
+    // The journal says nothing, so whoever has the turn keeps it.
+    nats.pause();
+    let impatient = shop.request(Method::GET, &moment).timeout(Duration::from_millis(300));
+    assert!(Reply::of(impatient).await.is_err(), "there is nothing to answer with");
+    let mut patient = std::pin::pin!(shop.get(&moment));
+    let early = tokio::time::timeout(Duration::from_secs(2), patient.as_mut()).await;
+    assert!(early.is_err(), "the turn was not free: {early:?}");
+    nats.resume();
+    assert_eq!(patient.await.expect(200).number("/totals/0/orders"), 1);
 }
 
 fn at(second: i64) -> Timestamp {

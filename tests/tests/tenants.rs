@@ -46,6 +46,7 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("POST", "/v1/orders/{}/refunds", Seen::NotFound),
     ("POST", "/v1/orders/{}/cancellations", Seen::NotFound),
     ("GET", "/v1/totals", Seen::Nothing),
+    ("GET", "/v1/trial-balance", Seen::Nothing),
     ("PUT", "/v1/offers/{}", Seen::Own),
     ("GET", "/v1/offers/{}", Seen::NotFound),
     ("GET", "/v1/feed", Seen::Feed),
@@ -239,6 +240,7 @@ async fn another_tenants_order_does_not_exist_on_any_route(world: World) {
                         "",
                         &format!("?merchant_reference={}", made.reference),
                         &format!("?cursor={}", made.position),
+                        &format!("?as_of={}", made.position),
                     ] {
                         let theirs =
                             Reply::to(request(&other, method, &format!("{path}{query}"), None).await).await;

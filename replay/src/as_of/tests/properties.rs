@@ -216,7 +216,7 @@ proptest! {
                 *books.entry(currency).or_default() += posted;
                 listed.push(view);
             }
-            prop_assert_eq!(snapshot.totals(), totals, "{:?}", moment);
+            prop_assert_eq!(&snapshot.totals(), &totals, "{:?}", moment);
             let found = snapshot.trial_balances();
             prop_assert!(found.values().all(TrialBalance::is_balanced));
             prop_assert_eq!(&found, &books, "{:?}", moment);
