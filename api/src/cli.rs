@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
 mod doctor;
+mod forget;
 mod history;
 mod orders;
 mod past;
@@ -10,6 +11,7 @@ mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;
+mod server;
 mod table;
 mod totals;
 mod trial_balance;
@@ -53,6 +55,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
+    /// Forget who the buyer of an order was, through a running server.
+    Forget(forget::Forget),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -196,6 +200,7 @@ impl Cli {
             | Command::TrialBalance(_)
             | Command::Rebuild(_)
             | Command::Quarantine(_)
+            | Command::Forget(_)
             | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
@@ -208,6 +213,7 @@ impl Cli {
                 Command::TrialBalance(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
+                Command::Forget(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,
             }
         })

@@ -16,6 +16,7 @@ mod offers;
 mod order;
 pub(crate) mod orders;
 mod page;
+mod personal_data;
 mod quarantine;
 mod refunds;
 pub mod shapes;
@@ -24,7 +25,7 @@ pub(crate) mod steps;
 pub(crate) mod totals;
 pub(crate) mod trial_balance;
 
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use utoipa::OpenApi;
 
 use crate::feed;
@@ -43,6 +44,7 @@ pub fn routes() -> Routes {
         ("/v1/orders/{id}/captures", post(captures::post)),
         ("/v1/orders/{id}/refunds", post(refunds::post)),
         ("/v1/orders/{id}/cancellations", post(cancellations::post)),
+        ("/v1/orders/{id}/personal-data", delete(personal_data::delete)),
         (totals::PATH, get(totals::get)),
         (trial_balance::PATH, get(trial_balance::get)),
         ("/v1/offers/{id}", get(offers::get).put(offers::put)),
@@ -73,6 +75,7 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH, orders::PATH, totals::P
         captures::post,
         refunds::post,
         cancellations::post,
+        personal_data::delete,
         totals::get,
         trial_balance::get,
         offers::get,

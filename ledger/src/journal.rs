@@ -9,12 +9,15 @@ pub mod conformance;
 pub mod embedded;
 pub mod jetstream;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::codec;
 use crate::ids::{CommitId, Position, RecordId, TenantId};
+use crate::keys::KeyStore;
 
 /// An underlying failure, for the logs; nothing decides by its text.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -211,6 +214,9 @@ pub trait Journal: Send + Sync + 'static {
     /// - A memo is no commit: it takes no sequence, and no tail shows it.
     /// - Memos of up to [`MAX_MEMO_BYTES`] bytes are taken; a larger one is `Unavailable`.
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError>;
+
+    /// Where the keys of the personal data in this journal are kept: beside the log, never in it.
+    fn keys(&self) -> Arc<dyn KeyStore>;
 
     /// Facts about the journal for people: what it is, where, and how durable.
     async fn describe(&self) -> Result<Description, ReadError>;

@@ -17,7 +17,7 @@ mod tests;
 pub mod views;
 
 pub use progress::Progress;
-pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
+pub use projector::{Change, Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
 pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};

@@ -13,6 +13,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::{AppendError, Draft, Journal, MAX_MEMO_BYTES, Memo, PutMemoError, Stored, Subject, Tail};
 use crate::ids::{CommitId, Position, RecordId};
+use crate::keys::{Page, PageId};
 
 /// An empty journal, and the means to open it again.
 pub trait Fixture: Send + Sized {
@@ -63,6 +64,8 @@ macro_rules! journal_conformance {
             of_several_puts_with_one_expectation_exactly_one_is_stored,
             a_memo_is_no_commit,
             a_memo_may_be_as_large_as_promised_and_no_larger,
+            a_page_of_keys_is_there_once_it_was_put_and_stays,
+            a_page_of_keys_changes_only_from_the_revision_that_was_expected,
             a_description_says_what_the_journal_is,
         }
     };
@@ -628,6 +631,47 @@ mod sentences {
         let refused = put(journal, "a", revision, &larger).await;
         assert!(matches!(refused, Err(PutMemoError::Unavailable(_))), "{refused:?}");
         assert!(memo(journal, "a").await == Some(Memo { revision, bytes: largest }));
+    }
+
+    pub async fn a_page_of_keys_is_there_once_it_was_put_and_stays(fixture: impl Fixture) {
+        let (first, second) = (PageId(7), PageId(u64::MAX));
+        let keys = fixture.journal().keys();
+        assert_eq!(within("page", keys.page(first)).await.expect("readable"), None);
+        let mut pages = Vec::new();
+        for (page, fill) in [(first, 1), (second, 0xff)] {
+            let content = Bytes::from(vec![fill; 32 * 1024]);
+            let revision = within("put_page", keys.put_page(page, 0, content.clone())).await.expect("stored");
+            pages.push((page, Page { revision, keys: content }));
+        }
+        let fixture = fixture.reopen().await;
+        let keys = fixture.journal().keys();
+        for (page, wanted) in pages {
+            assert_eq!(within("page", keys.page(page)).await.expect("readable"), Some(wanted));
+        }
+        let mut all = within("pages", keys.pages()).await.expect("readable");
+        all.sort_unstable();
+        assert_eq!(all, [first, second]);
+    }
+
+    pub async fn a_page_of_keys_changes_only_from_the_revision_that_was_expected(fixture: impl Fixture) {
+        let keys = fixture.journal().keys();
+        let put = async |expected: u64, fill: u8| {
+            within("put_page", keys.put_page(PageId(7), expected, Bytes::from(vec![fill; 64]))).await
+        };
+        let first = put(0, 1).await.expect("stored");
+        for wrong in [0, first + 1, first + 99] {
+            let refused = put(wrong, 2).await;
+            assert!(matches!(refused, Err(PutMemoError::Conflict)), "{wrong}: {refused:?}");
+        }
+        let mut revision = first;
+        for fill in 2..6 {
+            let next = put(revision, fill).await.expect("stored");
+            assert!(next > revision);
+            revision = next;
+        }
+        let page = within("page", keys.page(PageId(7))).await.expect("readable");
+        assert_eq!(page, Some(Page { revision, keys: Bytes::from(vec![5; 64]) }));
+        assert_eq!(within("pages", keys.pages()).await.expect("readable"), [PageId(7)]);
     }
 
     pub async fn a_description_says_what_the_journal_is(fixture: impl Fixture) {

@@ -7,6 +7,8 @@
 //!   are constraints and triggers of its schema, and hold for any other program that opens it as well.
 //! - An auditor needs `sqlite3` and nothing of ours: ids and commits are stored as text.
 
+mod keys;
+
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -21,11 +23,13 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use self::keys::EmbeddedKeys;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
     Subject, Tail,
 };
 use crate::ids::Position;
+use crate::keys::KeyStore;
 
 /// `PRAGMA application_id` of every Daybook journal: "Dayb".
 const APPLICATION_ID: i32 = 0x4461_7962;
@@ -103,6 +107,7 @@ pub struct EmbeddedJournal {
     path: PathBuf,
     options: EmbeddedOptions,
     readers: Arc<Readers>,
+    keys: Arc<EmbeddedKeys>,
     /// None when the file was opened for reading only.
     writer: Option<Writer>,
 }
@@ -150,7 +155,8 @@ impl EmbeddedJournal {
             })
             .map_err(|e| OpenError::Unavailable(e.into()))?;
         let writer = Writer { requests: Some(requests), newest, thread: Some(thread) };
-        Ok(EmbeddedJournal { readers: Readers::new(&path), path, options, writer: Some(writer) })
+        let keys = Arc::new(EmbeddedKeys::new(keys::path(&path), false));
+        Ok(EmbeddedJournal { readers: Readers::new(&path), path, options, keys, writer: Some(writer) })
     }
 
     fn open_read_only_blocking(path: PathBuf) -> Result<Self, OpenError> {
@@ -162,7 +168,8 @@ impl EmbeddedJournal {
         let connection = readers.connect().map_err(|e| refusal(&path, e))?;
         check_format(&connection, &path)?;
         readers.keep(connection);
-        Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, writer: None })
+        let keys = Arc::new(EmbeddedKeys::new(keys::path(&path), true));
+        Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, keys, writer: None })
     }
 
     /// The way to the writer; none where the file was opened for reading only.
@@ -236,6 +243,10 @@ impl Journal for EmbeddedJournal {
         let put = PutMemo { name: name.to_owned(), expected, bytes, reply };
         requests.send(Write::PutMemo(put)).await.map_err(|_| PutMemoError::Unavailable(STOPPED.into()))?;
         outcome.await.unwrap_or_else(|_| Err(PutMemoError::Unknown(STOPPED.into())))
+    }
+
+    fn keys(&self) -> Arc<dyn KeyStore> {
+        Arc::clone(&self.keys) as Arc<dyn KeyStore>
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {

@@ -8,6 +8,7 @@
 //!   used, what it lacks proves nothing.
 //! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
+mod keys;
 mod memos;
 mod settings;
 
@@ -41,6 +42,7 @@ use super::{
     Subject, Tail,
 };
 use crate::ids::Position;
+use crate::keys::KeyStore;
 
 /// Room for an append's headers beside the commit: servers count both against `max_payload`.
 const HEADERS: usize = 1024;
@@ -184,6 +186,7 @@ pub struct JetStreamJournal {
     streams: Vec<Stream<()>>,
     /// None where the journal was opened to be read and has no memos yet.
     memos: Option<Store>,
+    keys: Arc<keys::JetStreamKeys>,
     permits: Semaphore,
 }
 
@@ -208,8 +211,9 @@ impl JetStreamJournal {
         check_jetstream(&context, &config).await?;
         let streams = open_streams(&context, &config, missing).await?;
         let memos = memos::open(&context, &config, missing).await?;
+        let keys = keys::open(&context, &config, missing).await?;
         let permits = Semaphore::new(config.in_flight.max(1));
-        Ok(JetStreamJournal { config, client, losses, streams, memos, permits })
+        Ok(JetStreamJournal { config, client, losses, streams, memos, keys, permits })
     }
 
     fn stream(&self, partition: u16) -> Result<&Stream<()>, ReadError> {
@@ -370,6 +374,10 @@ impl Journal for JetStreamJournal {
         }
         let put = memos::put(store, name, expected, bytes);
         self.while_connected(put).await.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
+    }
+
+    fn keys(&self) -> Arc<dyn KeyStore> {
+        Arc::clone(&self.keys) as Arc<dyn KeyStore>
     }
 
     async fn describe(&self) -> Result<Description, ReadError> {
