@@ -26,6 +26,7 @@ daybook_tests::in_each_world!(
     a_moment_that_is_none_is_refused,
     the_past_of_a_journal_that_is_away_is_an_outage,
     a_caller_who_goes_away_gives_up_the_turn,
+    what_was_forgotten_is_forgotten_at_every_moment,
 );
 
 /// A moment, and what the server said then of everything that can be asked about it later.
@@ -346,6 +347,36 @@ async fn a_caller_who_goes_away_gives_up_the_turn(mut world: World) {
     assert!(early.is_err(), "the turn was not free: {early:?}");
     nats.resume();
     assert_eq!(patient.await.expect(200).number("/totals/0/orders"), 1);
+}
+
+async fn what_was_forgotten_is_forgotten_at_every_moment(world: World) {
+    let shop = world.shop();
+    let orders = [shop.submit(&checkout(100, "A-1", "automatic")).await];
+    shop.report(&orders[0], "payment.captured", json!({"amount": eur(100), "reference": "c"})).await;
+    let then = now(&world, &orders).await;
+    let moment = then.last.position.to_string();
+    let by_command = async || {
+        let arguments = ["--tenant", "acme", "--as-of", &moment, "--json"];
+        printed(&world.run("orders", &arguments).await, 0)
+    };
+    assert!(by_command().await.contains("Ada Lovelace"));
+    let path = format!("/v1/orders/{}/personal-data", orders[0]);
+    Reply::to(shop.request(Method::DELETE, &path)).await.expect(200);
+    let (mut with_a_name, mut unchanged) = (0, 0);
+    for (path, said) in &then.answers {
+        let says = shop.get(&as_of(path, &moment)).await.expect(200);
+        assert!(!says.body().contains("Ada") && !says.body().contains("ada@example.com"), "{}", says.body());
+        if String::from_utf8_lossy(said).contains("Ada") {
+            with_a_name += 1;
+        } else {
+            assert_eq!(says.body(), String::from_utf8_lossy(said), "{path}");
+            unchanged += 1;
+        }
+        let (is, folded) = (shop.get(path).await, shop.get(&as_of(path, "2999-01-01T00:00:00Z")).await);
+        assert_eq!(is.expect(200).body(), folded.expect(200).body(), "{path}: now, and folded up to now");
+    }
+    assert!(with_a_name > 0 && unchanged > 0, "{with_a_name}, {unchanged}");
+    assert!(!by_command().await.contains("Ada"));
 }
 
 fn at(second: i64) -> Timestamp {

@@ -97,8 +97,9 @@ pub(crate) async fn get(
         let filter = query.filter()?;
         let page = match moment {
             None => {
-                let views = orders::fresh_views(&app, at_least).await;
-                views.list(&tenant, &filter, cursor, limit).map_err(orders::OrderError::from)?
+                orders::fresh_views(&app, at_least).await;
+                let page = app.reader.list(&tenant, &filter, cursor, limit).await;
+                page.map_err(orders::OrderError::from)?
             }
             Some(moment) => page_as_of(&app, &tenant, moment, &filter, cursor, limit).await?,
         };
