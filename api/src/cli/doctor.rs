@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use ledger::codec;
 use ledger::ids::Position;
 use ledger::journal::Journal;
 use projections::{StoreError, StoreOptions, Views};
@@ -100,6 +101,30 @@ async fn examine_journal(config: &Config, findings: &mut Findings) {
         }
         Err(error) => findings.problems.push(format!("journal: {}", chain(&error))),
     }
+    match lost_keys(journal.as_ref()).await {
+        Ok(lost) => findings.problems.extend(lost),
+        Err(error) => findings.problems.push(format!("keys: {}", chain(&error))),
+    }
+}
+
+/// What is wrong when the keys of the newest commits are not there: a log that was restored without them.
+async fn lost_keys(journal: &dyn Journal) -> Result<Vec<String>, ledger::journal::ReadError> {
+    let mut lost = Vec::new();
+    for partition in 0..journal.partitions() {
+        let sequence = journal.last_sequence(partition).await?;
+        let newest = journal.at(Position { partition, sequence }).await?;
+        // What cannot be decoded is for `verify` to tell.
+        let sealed = newest.and_then(|stored| codec::decode_sealed(&stored.bytes).ok()?.1);
+        let Some(sealed) = sealed else { continue };
+        if journal.keys().page(sealed.key.page).await?.is_none() {
+            lost.push(format!(
+                "keys: the page {} is missing, and personal data cannot be read without it; bring the keys back from \
+                 their own backup",
+                sealed.key.page
+            ));
+        }
+    }
+    Ok(lost)
 }
 
 async fn facts_of(journal: &dyn Journal) -> Result<(JournalFacts, Vec<String>), ledger::journal::ReadError> {
