@@ -6,12 +6,16 @@ mod audit;
 mod doctor;
 mod forget;
 mod history;
+mod orders;
+mod past;
 mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;
 mod server;
 mod table;
+mod totals;
+mod trial_balance;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -42,6 +46,12 @@ enum Command {
     Serve,
     /// Show what happened to an order, folded from the log.
     History(history::History),
+    /// List a tenant's orders, now or as of a moment, folded from the log.
+    Orders(orders::Orders),
+    /// Add up a tenant's money, now or as of a moment, folded from the log.
+    Totals(totals::Totals),
+    /// Show what each account of a tenant's books holds, now or as of a moment, folded from the log.
+    TrialBalance(trial_balance::TrialBalance),
     /// Fold the whole log into new views and make them live. The server must be stopped.
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
@@ -190,6 +200,9 @@ impl Cli {
         let level = match command {
             Command::Serve => "info",
             Command::History(_)
+            | Command::Orders(_)
+            | Command::Totals(_)
+            | Command::TrialBalance(_)
             | Command::Rebuild(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
@@ -201,6 +214,9 @@ impl Cli {
             match command {
                 Command::Serve => serve::run(config).await,
                 Command::History(command) => command.run(&config).await,
+                Command::Orders(command) => command.run(&config).await,
+                Command::Totals(command) => command.run(&config).await,
+                Command::TrialBalance(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,

@@ -14,14 +14,16 @@ pub mod items;
 mod notifications;
 mod offers;
 mod order;
-mod orders;
+pub(crate) mod orders;
 mod page;
 mod personal_data;
 mod quarantine;
 mod refunds;
 pub mod shapes;
 mod status;
-mod totals;
+pub(crate) mod steps;
+pub(crate) mod totals;
+pub(crate) mod trial_balance;
 
 use axum::routing::{delete, get, post};
 use utoipa::OpenApi;
@@ -33,7 +35,7 @@ use crate::http::Routes;
 pub fn routes() -> Routes {
     vec![
         ("/v1/checkouts", post(checkouts::post)),
-        ("/v1/orders", get(orders::get)),
+        (orders::PATH, get(orders::get)),
         ("/v1/orders/{id}", get(order::get)),
         (status::PATH, get(status::get)),
         ("/v1/orders/{id}/balance", get(balance::get)),
@@ -43,7 +45,8 @@ pub fn routes() -> Routes {
         ("/v1/orders/{id}/refunds", post(refunds::post)),
         ("/v1/orders/{id}/cancellations", post(cancellations::post)),
         ("/v1/orders/{id}/personal-data", delete(personal_data::delete)),
-        ("/v1/totals", get(totals::get)),
+        (totals::PATH, get(totals::get)),
+        (trial_balance::PATH, get(trial_balance::get)),
         ("/v1/offers/{id}", get(offers::get).put(offers::put)),
         (feed::PATH, get(feed::get)),
         ("/v1/quarantine", get(quarantine::get)),
@@ -55,8 +58,8 @@ pub fn routes() -> Routes {
     ]
 }
 
-/// Routes that wait on purpose, and see to their time by themselves.
-pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
+/// Routes that wait on purpose or fold the past, and see to their time by themselves.
+pub const WAITING: &[&str] = &[status::PATH, feed::PATH, orders::PATH, totals::PATH, trial_balance::PATH];
 
 /// What the OpenAPI document says of `/v1`.
 #[derive(OpenApi)]
@@ -74,6 +77,7 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
         cancellations::post,
         personal_data::delete,
         totals::get,
+        trial_balance::get,
         offers::get,
         offers::put,
         feed::get,

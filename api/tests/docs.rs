@@ -151,8 +151,10 @@ fn the_reference_has_every_option_of_every_command() {
         assert!(row.is_some_and(|row| row.contains(&format!("`{variable}`"))), "{option} {variable}");
     }
     let quarantine = ["list", "show", "retry", "discard"].map(|action| format!("quarantine {action}"));
-    for command in
-        ["history", "rebuild", "audit check-proof", "doctor"].map(str::to_owned).into_iter().chain(quarantine)
+    for command in ["history", "orders", "totals", "trial-balance", "rebuild", "audit check-proof", "doctor"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(quarantine)
     {
         let usage =
             commands.lines().find(|line| line.starts_with(&format!("    daybook {command}"))).unwrap();

@@ -134,7 +134,8 @@ impl fmt::Display for Money {
 }
 
 /// `minor` as a decimal in major units with all the currency's digits: 1999 EUR is `19.99`, 5 KWD is `0.005`.
-pub fn major(minor: i64, currency: Currency) -> String {
+pub fn major(minor: impl Into<i128>, currency: Currency) -> String {
+    let minor = minor.into();
     let digits = usize::from(currency.exponent());
     let sign = if minor < 0 { "-" } else { "" };
     let text = format!("{:0>width$}", minor.unsigned_abs(), width = digits + 1);

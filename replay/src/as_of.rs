@@ -1,17 +1,29 @@
-//! History as of a moment, folded again from the journal.
+//! What was at a moment, folded again from the journal.
 //!
 //! A view shows what is; this shows what was. Nothing here reads a view, so what it says stands on the log alone.
+//!
+//! What must stay true: every question about one moment cuts every order's history at the same commit, so totals as
+//! of a moment are the sums over the orders as of that moment.
+
+mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use ledger::commit::Recorded;
+use ledger::codec::{self, DecodeError};
+use ledger::commit::{Changes, Recorded};
 use ledger::execute::{Ledger, LoadError, fold};
 use ledger::ids::{Position, RecordId, TenantId};
+use ledger::journal::{Journal, ReadError};
 use ledger::order::Order;
+use projections::views::{OrderView, order};
 
-/// A moment in an order's life.
+pub use snapshot::{PageOfIds, Snapshot};
+
+/// A moment as somebody names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
     /// As the commits up to and including this time left it.
@@ -43,113 +55,139 @@ impl fmt::Display for AsOf {
     }
 }
 
-/// Folds an order's commits, all of them or those up to a moment; `each` gets every one with the order as it left
-/// it. None when there was no such order then.
+/// Where a moment cuts the histories of a ledger's orders.
 ///
-/// A moment cuts the history once: what comes after the first later commit is later, whatever the clock of the
-/// node that decided it said.
+/// - A time cuts an order's history before its first commit that was decided later, by the clock of the node that
+///   decided it. What comes after that commit is later, whatever its own node's clock said.
+/// - A position cuts its own partition after that commit. Orders in other partitions are cut at the time at which that
+///   commit was decided: positions of two partitions are not ordered.
+/// - A position beyond the end of its partition is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment(Cut);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Cut {
+    #[default]
+    Now,
+    Time(Timestamp),
+    Position {
+        position: Position,
+        /// None: before everything.
+        elsewhere: Option<Timestamp>,
+    },
+}
+
+/// Why a moment could not be found in a ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum MomentError {
+    /// The position is in a partition that the ledger does not have.
+    #[error("there is no partition {partition}: the ledger has {partitions}, numbered from 0")]
+    UnknownPartition {
+        /// The one asked for.
+        partition: u16,
+        /// How many there are.
+        partitions: u16,
+    },
+    /// The journal could not be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl From<ReadError> for MomentError {
+    fn from(error: ReadError) -> Self {
+        MomentError::Load(error.into())
+    }
+}
+
+impl Moment {
+    /// The present: nothing is cut.
+    pub const NOW: Moment = Moment(Cut::Now);
+
+    /// Finds the moment that somebody named; none is the present.
+    pub async fn find(journal: &dyn Journal, as_of: Option<AsOf>) -> Result<Self, MomentError> {
+        match as_of {
+            None => Ok(Moment::NOW),
+            Some(AsOf::Time(time)) => Ok(Moment(Cut::Time(time))),
+            Some(AsOf::Position(position)) => Moment::at(journal, position).await,
+        }
+    }
+
+    async fn at(journal: &dyn Journal, position: Position) -> Result<Self, MomentError> {
+        let (partition, partitions) = (position.partition, journal.partitions());
+        if partition >= partitions {
+            return Err(MomentError::UnknownPartition { partition, partitions });
+        }
+        if position.sequence == 0 {
+            return Ok(Moment(Cut::Position { position, elsewhere: None }));
+        }
+        if position.sequence > journal.last_sequence(partition).await? {
+            return Ok(Moment::NOW);
+        }
+        if partitions == 1 {
+            return Ok(Moment(Cut::Position { position, elsewhere: None }));
+        }
+        let corrupt = |reason: String| LoadError::Corrupt { position, reason };
+        let stored = journal.at(position).await?.ok_or_else(|| corrupt("there is no commit".to_owned()))?;
+        let commit = codec::decode(&stored.bytes).map_err(|DecodeError(reason)| corrupt(reason))?;
+        Ok(Moment(Cut::Position { position, elsewhere: Some(commit.decided_at) }))
+    }
+
+    /// Whether a commit is at or before the cut. An order's history ends at its first commit that is not.
+    fn includes(self, recorded: &Recorded) -> bool {
+        let (at, decided_at) = (recorded.position, recorded.commit.decided_at);
+        match self.0 {
+            Cut::Now => true,
+            Cut::Time(time) => decided_at <= time,
+            Cut::Position { position, .. } if at.partition == position.partition => {
+                at.sequence <= position.sequence
+            }
+            Cut::Position { elsewhere, .. } => elsewhere.is_some_and(|time| decided_at <= time),
+        }
+    }
+
+    /// The last sequence of a partition that can be at or before the cut, of a partition that ends with `last`.
+    fn end(self, partition: u16, last: u64) -> u64 {
+        match self.0 {
+            Cut::Position { position, .. } if position.partition == partition => position.sequence.min(last),
+            Cut::Position { position, elsewhere: None } if position.sequence == 0 => 0,
+            Cut::Now | Cut::Time(_) | Cut::Position { .. } => last,
+        }
+    }
+}
+
+/// Folds an order's commits up to a moment; `each` gets every one with the order as it left it. None when there was
+/// no such order then.
 pub async fn history(
     ledger: &Ledger,
     tenant: &TenantId,
     order: RecordId,
-    as_of: Option<AsOf>,
+    moment: Moment,
     each: impl FnMut(Recorded, &Order),
 ) -> Result<Option<Order>, LoadError> {
     let commits = ledger.commits(tenant, order).await?;
-    let until = |recorded: &Recorded| as_of.is_none_or(|as_of| as_of.includes(recorded));
-    fold(commits.into_iter().take_while(until), each)
+    fold(commits.into_iter().take_while(|recorded| moment.includes(recorded)), each)
 }
 
-impl AsOf {
-    fn includes(self, recorded: &Recorded) -> bool {
-        match self {
-            AsOf::Time(time) => recorded.commit.decided_at <= time,
-            // Positions of two partitions are not ordered; an order's commits are all in one.
-            AsOf::Position(position) => {
-                let at = recorded.position;
-                at.partition == position.partition && at.sequence <= position.sequence
-            }
+/// An order's view as of a moment. None when there was no such order then.
+pub async fn order(
+    ledger: &Ledger,
+    tenant: &TenantId,
+    id: RecordId,
+    moment: Moment,
+) -> Result<Option<OrderView>, LoadError> {
+    let mut view = None;
+    let commits = ledger.commits(tenant, id).await?;
+    for recorded in commits.into_iter().take_while(|recorded| moment.includes(recorded)) {
+        match recorded.commit.changes {
+            Changes::Order(_) => view = Some(apply(view, &recorded)?),
+            // To whoever asks for an order, there is none of this id.
+            Changes::Offer(_) | Changes::Quarantine(_) => return Ok(None),
         }
     }
+    Ok(view)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use ledger::commit::Cause;
-    use ledger::execute::{Request, RetryPolicy};
-    use ledger::ids::RequestHash;
-    use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
-    use ledger::money::Money;
-    use ledger::order::{CaptureMode, Checkout, Command, Status};
-
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).unwrap()
-    }
-
-    /// An order submitted at second 0 and canceled at second 10.
-    async fn canceled_order(directory: &std::path::Path) -> (Ledger, TenantId, RecordId) {
-        let journal =
-            EmbeddedJournal::open(directory.join("journal"), EmbeddedOptions::default()).await.unwrap();
-        let ledger = Ledger::new(Arc::new(journal), RetryPolicy::default());
-        let (tenant, record): (TenantId, _) = ("demo".parse().unwrap(), RecordId::random());
-        let checkout = Checkout {
-            amount: Money::of(100, "EUR".parse().unwrap()).unwrap(),
-            merchant_reference: "A-1".to_owned(),
-            capture: CaptureMode::Automatic,
-            payment_method: None,
-            items: Vec::new(),
-            customer: Default::default(),
-            return_urls: Default::default(),
-            metadata: Default::default(),
-            expires_at: at(1000),
-            surface: Default::default(),
-        };
-        for (command, second) in [(Command::Submit(Box::new(checkout)), 0), (Command::Cancel, 10)] {
-            let cause = Cause::Command {
-                operation: "test".to_owned(),
-                key: None,
-                request_hash: RequestHash::of(b""),
-            };
-            let (tenant, at) = (tenant.clone(), at(second));
-            let request = Request { tenant, record, cause, command, at, is_new: false };
-            ledger.execute::<Order>(request).await.unwrap();
-        }
-        (ledger, tenant, record)
-    }
-
-    #[tokio::test]
-    async fn an_order_is_shown_as_it_was() {
-        let directory = tempfile::tempdir().unwrap();
-        let (ledger, tenant, order) = canceled_order(directory.path()).await;
-        let status = async |as_of: &str| {
-            let as_of = Some(as_of.parse().unwrap());
-            let state = history(&ledger, &tenant, order, as_of, |_, _| {}).await.unwrap();
-            state.map(|order| order.status())
-        };
-        assert_eq!(status(&at(-1).to_string()).await, None);
-        assert_eq!(status(&at(0).to_string()).await, Some(Status::Processing));
-        assert_eq!(status(&at(9).to_string()).await, Some(Status::Processing));
-        assert_eq!(status(&at(10).to_string()).await, Some(Status::Canceled));
-        assert_eq!(status("0-0").await, None);
-        assert_eq!(status("0-1").await, Some(Status::Processing));
-        assert_eq!(status("0-99").await, Some(Status::Canceled));
-        let mut seen = Vec::new();
-        let each =
-            |recorded: Recorded, order: &Order| seen.push((recorded.position.sequence, order.status()));
-        history(&ledger, &tenant, order, None, each).await.unwrap();
-        assert_eq!(seen, [(1, Status::Processing), (2, Status::Canceled)]);
-    }
-
-    #[test]
-    fn a_moment_is_a_time_or_a_position() {
-        assert_eq!("0-42".parse(), Ok(AsOf::Position(Position { partition: 0, sequence: 42 })));
-        assert_eq!("2027-01-15T08:00:00Z".parse(), Ok(AsOf::Time(at(0))));
-        for bad in ["", "yesterday", "42", "2026-11-20"] {
-            assert_eq!(bad.parse::<AsOf>(), Err(InvalidAsOf), "{bad}");
-        }
-    }
+fn apply(view: Option<OrderView>, recorded: &Recorded) -> Result<OrderView, LoadError> {
+    order::apply(view, recorded)
+        .map_err(|error| LoadError::Corrupt { position: recorded.position, reason: error.to_string() })
 }

@@ -5,4 +5,4 @@
 pub mod as_of;
 pub mod audit;
 
-pub use as_of::{AsOf, InvalidAsOf, history};
+pub use as_of::{AsOf, InvalidAsOf, Moment, MomentError, PageOfIds, Snapshot, history, order};

@@ -79,16 +79,12 @@ fn the_core_is_pure() {
         "unsafe",
     ];
     let mut found = Vec::new();
-    for (name, source) in sources("ledger/src/order").into_iter().chain([
-        (
-            "ledger/src/order.rs".to_owned(),
-            fs::read_to_string(root().join("ledger/src/order.rs")).expect("a file"),
-        ),
-        (
-            "ledger/src/money.rs".to_owned(),
-            fs::read_to_string(root().join("ledger/src/money.rs")).expect("a file"),
-        ),
-    ]) {
+    let files = ["order", "money", "accounts"].map(|name| {
+        let name = format!("ledger/src/{name}.rs");
+        let source = fs::read_to_string(root().join(&name)).expect("a file");
+        (name, source)
+    });
+    for (name, source) in sources("ledger/src/order").into_iter().chain(files) {
         if name.ends_with("tests.rs") || name.contains("/tests/") {
             continue;
         }

@@ -51,6 +51,7 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("GET", "/audit/consistency", Seen::Nothing),
     ("GET", "/audit/key", Seen::Nothing),
     ("GET", "/v1/totals", Seen::Nothing),
+    ("GET", "/v1/trial-balance", Seen::Nothing),
     ("PUT", "/v1/offers/{}", Seen::Own),
     ("GET", "/v1/offers/{}", Seen::NotFound),
     ("GET", "/v1/feed", Seen::Feed),
@@ -244,6 +245,7 @@ async fn another_tenants_order_does_not_exist_on_any_route(world: World) {
                         "",
                         &format!("?merchant_reference={}", made.reference),
                         &format!("?cursor={}", made.position),
+                        &format!("?as_of={}", made.position),
                     ] {
                         let theirs =
                             Reply::to(request(&other, method, &format!("{path}{query}"), None).await).await;

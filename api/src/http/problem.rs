@@ -86,6 +86,7 @@ codes! {
     JournalUnavailable "journal_unavailable" SERVICE_UNAVAILABLE "The journal is unavailable"
     TreeIncomplete "tree_incomplete" SERVICE_UNAVAILABLE "The log's tree is being made again"
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is unknown whether the request was stored"
+    Busy "busy" SERVICE_UNAVAILABLE "The server is busy"
     ShuttingDown "shutting_down" SERVICE_UNAVAILABLE "The server is shutting down"
 }
 

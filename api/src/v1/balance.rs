@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use ledger::commit::Recorded;
-use ledger::order::Order;
 
-use super::as_of::{AsOfQuery, history};
+use super::as_of::{self, AsOfQuery};
 use super::shapes::BalanceJson;
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
@@ -39,17 +37,9 @@ pub(crate) async fn get(
     AtLeast(at_least): AtLeast,
     has: IfNoneMatch,
 ) -> Result<Response, Problem> {
-    let (order, last) = match query.moment()? {
-        None => {
-            let view = orders::order(&app, &tenant, id, at_least).await?;
-            (view.order, view.last)
-        }
-        as_of => {
-            let mut last = None;
-            let each = |recorded: Recorded, _: &Order| last = Some(recorded.position);
-            let order = history(&app, &tenant, id, as_of, each).await?;
-            (order, last.ok_or_else(Problem::not_found)?)
-        }
+    let view = match as_of::moment(&app, query.as_of.as_deref()).await? {
+        None => orders::order(&app, &tenant, id, at_least).await?,
+        Some(moment) => as_of::order(&app, &tenant, id, moment).await?,
     };
-    Ok(versioned(last, &has, BalanceJson::of(id, &order, last)))
+    Ok(versioned(view.last, &has, BalanceJson::of(id, &view.order, view.last)))
 }

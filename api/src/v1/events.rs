@@ -7,11 +7,12 @@ use axum::response::Response;
 use ledger::codec;
 use ledger::commit::Recorded;
 use ledger::order::Order;
+use replay::Moment;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::as_of::{AsOfQuery, history};
+use super::as_of::{self, AsOfQuery};
 use super::shapes::{CauseJson, time};
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
@@ -75,13 +76,14 @@ pub(crate) async fn get(
     Query(query): Query<AsOfQuery>,
     has: IfNoneMatch,
 ) -> Result<Response, Problem> {
-    // Views keep no events; the journal itself is always fresh.
     let (mut last, mut commits) = (None, Vec::new());
     let each = |recorded: Recorded, _: &Order| {
         last = Some(recorded.position);
         commits.push(CommitJson::of(&recorded));
     };
-    history(&app, &tenant, id, query.moment()?, each).await?;
+    // Views keep no events; the journal itself is always fresh.
+    let moment = as_of::moment(&app, query.as_of.as_deref()).await?.unwrap_or(Moment::NOW);
+    as_of::history(&app, &tenant, id, moment, each).await?;
     let last = last.ok_or_else(Problem::not_found)?;
     Ok(versioned(last, &has, EventsJson { order_id: id.to_string(), commits }))
 }

@@ -7,19 +7,37 @@ use axum::response::Response;
 use ledger::commit::{Changes, Recorded};
 use ledger::order::Order;
 use projections::views::{HistoryEntry, HistoryEvent, history};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::amount::Amount;
-use super::as_of::{self, AsOfQuery};
+use super::as_of;
 use super::shapes::{CauseJson, StatusWord, time};
+use super::steps::StepJson;
 use crate::app::App;
 use crate::http::etag::{IfNoneMatch, versioned};
 use crate::http::id::{AtLeast, OrderId};
 use crate::http::problem::Document;
-use crate::http::query::Query;
+use crate::http::query::{Query, invalid};
 use crate::http::{Caller, Problem};
 use crate::orders;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    as_of: Option<String>,
+    steps: Option<String>,
+}
+
+impl HistoryQuery {
+    fn with_steps(&self) -> Result<bool, Problem> {
+        match self.steps.as_deref() {
+            None => Ok(false),
+            Some("full") => Ok(true),
+            Some(_) => Err(invalid("steps: only `full`")),
+        }
+    }
+}
 
 /// What happened to an order, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,6 +62,9 @@ pub(crate) struct EntryJson {
     balance: i64,
     /// Codes of the anomalies that stand after it.
     anomalies: Vec<String>,
+    /// What the commit changed; with `steps=full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<StepJson>,
 }
 
 /// One event, in the few words that every kind of event has in common.
@@ -58,8 +79,14 @@ struct EventJson {
 }
 
 impl EntryJson {
-    /// The entry in `/v1`'s words.
-    pub(crate) fn of(entry: &HistoryEntry) -> Self {
+    /// All entries of an order in `/v1`'s words, with what each changed if that is asked for.
+    pub(crate) fn all_of(entries: &[HistoryEntry], with_steps: bool) -> Vec<Self> {
+        let before = std::iter::once(None).chain(entries.iter().map(Some));
+        let step = |(before, entry)| with_steps.then(|| StepJson::of(before, entry));
+        before.zip(entries).map(|(before, entry)| EntryJson::of(entry, step((before, entry)))).collect()
+    }
+
+    fn of(entry: &HistoryEntry, step: Option<StepJson>) -> Self {
         EntryJson {
             position: entry.position.to_string(),
             at: time(entry.at),
@@ -68,6 +95,7 @@ impl EntryJson {
             status: entry.status.as_str(),
             balance: entry.balance.balance_minor,
             anomalies: entry.anomalies.clone(),
+            step,
         }
     }
 }
@@ -100,6 +128,7 @@ pub(crate) fn entry_of(recorded: &Recorded, after: &Order) -> HistoryEntry {
     params(
         ("id" = String, Path, description = "Order id or tracking number"),
         ("as_of" = Option<String>, Query, description = "A time (RFC 3339) or a position"),
+        ("steps" = Option<String>, Query, description = "`full`: with what each commit changed, and its postings"),
         ("If-None-Match" = Option<String>, Header, description = "304 when the order is still at this ETag"),
     ),
     responses(
@@ -112,20 +141,21 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Caller(tenant): Caller,
     OrderId(id): OrderId,
-    Query(query): Query<AsOfQuery>,
+    Query(query): Query<HistoryQuery>,
     AtLeast(at_least): AtLeast,
     has: IfNoneMatch,
 ) -> Result<Response, Problem> {
-    let entries = match query.moment()? {
+    let with_steps = query.with_steps()?;
+    let entries = match as_of::moment(&app, query.as_of.as_deref()).await? {
         None => orders::history(&app, &tenant, id, at_least).await?,
-        as_of => {
+        Some(moment) => {
             let mut entries = Vec::new();
             let each = |recorded: Recorded, order: &Order| entries.push(entry_of(&recorded, order));
-            as_of::history(&app, &tenant, id, as_of, each).await?;
+            as_of::history(&app, &tenant, id, moment, each).await?;
             entries
         }
     };
     let last = entries.last().map(|entry| entry.position).ok_or_else(Problem::not_found)?;
-    let entries = entries.iter().map(EntryJson::of).collect();
+    let entries = EntryJson::all_of(&entries, with_steps);
     Ok(versioned(last, &has, HistoryJson { order_id: id.to_string(), entries }))
 }

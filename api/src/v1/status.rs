@@ -1,17 +1,18 @@
-//! `GET /v1/orders/{id}/status`: the status alone, small and fast, and worth waiting for.
+//! `GET /v1/orders/{id}/status`: the status alone, small and fast, and worth waiting for; or as of a moment.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
 use ledger::order::Status;
 use projections::views::OrderView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::as_of;
 use super::shapes::{ChallengeJson, StatusWord, time};
 use crate::app::App;
 use crate::http::auth::StatusCaller;
@@ -30,6 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusQuery {
     wait: Option<String>,
+    as_of: Option<String>,
     /// Read by [`StatusCaller`].
     #[serde(rename = "token")]
     _token: Option<String>,
@@ -53,19 +55,20 @@ struct StatusJson {
     position: String,
 }
 
-/// Where an order stands. With `wait`, the answer waits for a change.
+/// Where an order stands, or stood at a moment. With `wait`, the answer waits for a change.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/status", tag = "Orders", security(("api_key" = []), ("status_token" = [])),
     params(
         ("id" = String, Path, description = "Order id or tracking number"),
         ("wait" = Option<String>, Query, description = "How long to wait for a change, such as `30s` or `500ms`; at most 60 s"),
+        ("as_of" = Option<String>, Query, description = "A time (RFC 3339) or a position; not together with `wait`"),
         ("token" = Option<String>, Query, description = "The order's status token, in place of the header"),
         ("If-None-Match" = Option<String>, Header, description = "304 while the order is still at this ETag"),
     ),
     responses(
         (status = 200, description = "The status", body = StatusJson),
         (status = 304, description = "Nothing has changed"),
-        (status = 404, description = "No such order", body = Document),
+        (status = 404, description = "No such order, or not yet at that moment", body = Document),
     )
 )]
 pub(crate) async fn get(
@@ -88,11 +91,21 @@ pub(crate) async fn get(
         })?,
     };
     let wait = query.wait.as_deref().map(duration).transpose()?.unwrap_or_default();
+    if query.wait.is_some() && query.as_of.is_some() {
+        return Err(invalid("wait: the past does not change"));
+    }
     let reading = async {
-        match read(&app, &tenant, id, at_least, wait, &has).await {
-            Ok(view) => answer(&view, &has),
-            Err(error) => axum::response::IntoResponse::into_response(Problem::from(error)),
+        match as_of::moment(&app, query.as_of.as_deref()).await? {
+            None => Ok(answer(&read(&app, &tenant, id, at_least, wait, &has).await?, &has)),
+            Some(moment) => {
+                let view = as_of::order(&app, &tenant, id, moment).await?;
+                Ok(versioned(view.last, &has, StatusJson::of(&view)))
+            }
         }
+    };
+    let reading = async {
+        let read: Result<Response, Problem> = reading.await;
+        read.into_response()
     };
     // A route that waits on purpose is not under the server's limit; what it does besides waiting is.
     Ok(layers::within(app.config.limits.request_timeout + wait, reading).await)
@@ -122,22 +135,28 @@ fn is_terminal(view: &OrderView) -> bool {
     view.order.status().is_terminal()
 }
 
+impl StatusJson {
+    fn of(view: &OrderView) -> Self {
+        let status = view.order.status();
+        let attempt = view.order.shown_attempt();
+        let challenge =
+            attempt.filter(|_| status == Status::ActionRequired).and_then(|a| a.challenge.as_ref());
+        StatusJson {
+            order_id: view.id.to_string(),
+            tracking_number: TrackingNumber(view.id).to_string(),
+            status: status.as_str(),
+            terminal: status.is_terminal(),
+            challenge: challenge.map(ChallengeJson::of),
+            failure_reason: attempt.and_then(|attempt| attempt.failure.clone()),
+            updated_at: time(view.updated_at),
+            position: view.last.to_string(),
+        }
+    }
+}
+
 fn answer(view: &OrderView, has: &IfNoneMatch) -> Response {
-    let status = view.order.status();
-    let attempt = view.order.shown_attempt();
-    let challenge = attempt.filter(|_| status == Status::ActionRequired).and_then(|a| a.challenge.as_ref());
-    let document = StatusJson {
-        order_id: view.id.to_string(),
-        tracking_number: TrackingNumber(view.id).to_string(),
-        status: status.as_str(),
-        terminal: status.is_terminal(),
-        challenge: challenge.map(ChallengeJson::of),
-        failure_reason: attempt.and_then(|attempt| attempt.failure.clone()),
-        updated_at: time(view.updated_at),
-        position: view.last.to_string(),
-    };
-    let mut response = versioned(view.last, has, document);
-    if !status.is_terminal() {
+    let mut response = versioned(view.last, has, StatusJson::of(view));
+    if !is_terminal(view) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

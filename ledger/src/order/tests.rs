@@ -1,6 +1,7 @@
 //! The order's rules: as examples (given these events, when this is asked, then that), and as properties over
-//! whatever anybody might send.
+//! whatever anybody might send; and the books that are kept of it.
 
+mod books;
 mod examples;
 mod properties;
 mod strategies;

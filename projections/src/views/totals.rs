@@ -1,5 +1,6 @@
 //! The totals view: a tenant's money, by currency, over all of its orders.
 
+use ledger::accounts::Figures;
 use ledger::money::Currency;
 use ledger::order::Order;
 
@@ -36,6 +37,18 @@ impl Totals {
             balance_minor: balance.balance_minor.into(),
         };
         (order.checkout.amount.currency(), totals)
+    }
+}
+
+impl From<&Totals> for Figures {
+    fn from(totals: &Totals) -> Self {
+        Figures {
+            captured_minor: totals.captured_minor,
+            refunded_minor: totals.refunded_minor,
+            refund_pending_minor: totals.refund_pending_minor,
+            charged_back_minor: totals.charged_back_minor,
+            balance_minor: totals.balance_minor,
+        }
     }
 }
 

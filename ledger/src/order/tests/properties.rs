@@ -7,7 +7,11 @@ use super::{about, fold, submitted};
 use crate::order::{CaptureMode, Command, Fact, Notification, Order, Status, decide};
 
 /// The order after those of `commands` that were not refused, and after each step.
-fn run(capture: CaptureMode, commands: &[Command], mut each: impl FnMut(&Order, &Command, &Order)) -> Order {
+pub(super) fn run(
+    capture: CaptureMode,
+    commands: &[Command],
+    mut each: impl FnMut(&Order, &Command, &Order),
+) -> Order {
     let mut order = submitted(capture);
     for command in commands {
         if let Ok(events) = decide(Some(&order), command) {
@@ -32,7 +36,7 @@ fn is_back(before: Status, after: Status) -> bool {
     if before.is_end() { after != before } else { after < before && !after.is_end() }
 }
 
-fn capture_mode() -> impl Strategy<Value = CaptureMode> {
+pub(super) fn capture_mode() -> impl Strategy<Value = CaptureMode> {
     prop_oneof![Just(CaptureMode::Automatic), Just(CaptureMode::Manual)]
 }
 
