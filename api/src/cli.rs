@@ -1,6 +1,7 @@
 //! The command line, one file per command.
 //!
-//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly; `verify` has
+//! one more.
 
 mod audit;
 mod doctor;
@@ -16,6 +17,7 @@ mod server;
 mod table;
 mod totals;
 mod trial_balance;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -54,6 +56,8 @@ enum Command {
     TrialBalance(trial_balance::TrialBalance),
     /// Fold the whole log into new views and make them live. The server must be stopped.
     Rebuild(rebuild::Rebuild),
+    /// Check the whole log, offline: that it is all there, unchanged, possible, and what the views show.
+    Verify(verify::Verify),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
     /// Forget who the buyer of an order was, through a running server.
@@ -204,6 +208,7 @@ impl Cli {
             | Command::Totals(_)
             | Command::TrialBalance(_)
             | Command::Rebuild(_)
+            | Command::Verify(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
             | Command::Audit(_)
@@ -218,6 +223,7 @@ impl Cli {
                 Command::Totals(command) => command.run(&config).await,
                 Command::TrialBalance(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
+                Command::Verify(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,
                 Command::Audit(command) => command.run(),

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `views` says what each view is and how a commit changes it (pure); `fold` puts one commit's
 //! changes to all of them together; `store` keeps the rows and answers reads; `projector` follows the journal;
-//! `rebuild` folds the log anew beside what is there; `reader` makes reads see the caller's own writes.
+//! `rebuild` folds the log anew beside what is there, `scratch` to compare; `reader` makes reads see the caller's own writes.
 //!
 //! What must stay true: everything here can be deleted and comes back from the journal, the same to the last byte.
 
@@ -11,6 +11,7 @@ pub mod progress;
 pub mod projector;
 pub mod reader;
 pub mod rebuild;
+pub mod scratch;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ pub use progress::Progress;
 pub use projector::{Change, Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
+pub use scratch::{Impossible, ScratchViews};
 pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};

@@ -99,7 +99,7 @@ pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result
 }
 
 /// A directory that is gone when this is.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {

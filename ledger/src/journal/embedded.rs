@@ -9,6 +9,8 @@
 
 mod keys;
 
+mod integrity;
+
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ use super::{
 };
 use crate::ids::Position;
 use crate::keys::KeyStore;
+
+pub use integrity::{Contradiction, check_file};
 
 /// `PRAGMA application_id` of every Daybook journal: "Dayb".
 const APPLICATION_ID: i32 = 0x4461_7962;
