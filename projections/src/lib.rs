@@ -20,4 +20,4 @@ pub use progress::Progress;
 pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
-pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};
+pub use store::{Digest, GenerationInfo, StoreError, StoreOptions, Views, ViewsDigest};

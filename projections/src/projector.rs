@@ -299,15 +299,18 @@ impl Shared {
 }
 
 /// Where a partition of the views and of the log ends.
-struct PartitionEnd {
-    partition: u16,
-    applied: u64,
-    last: u64,
+pub(crate) struct PartitionEnd {
+    pub(crate) partition: u16,
+    pub(crate) applied: u64,
+    pub(crate) last: u64,
 }
 
 /// Makes sure that the views were folded from this log: it reaches as far as they do, and the commit that they
 /// stand on is the one they remember.
-async fn check_log(journal: &dyn Journal, generation: &Generation) -> Result<Vec<PartitionEnd>, StartError> {
+pub(crate) async fn check_log(
+    journal: &dyn Journal,
+    generation: &Generation,
+) -> Result<Vec<PartitionEnd>, StartError> {
     let folded = generation.checkpoints()?;
     let partitions = journal.partitions();
     if folded.len() > usize::from(partitions) {

@@ -3,6 +3,7 @@
 
 mod faulty;
 mod fold;
+mod generations;
 mod projector;
 mod queries;
 mod reader;

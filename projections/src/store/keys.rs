@@ -87,6 +87,11 @@ impl Key {
         self.bytes(&seconds.to_be_bytes()).bytes(&(at.subsec_nanosecond().unsigned_abs()).to_be_bytes())
     }
 
+    /// The first key after this one.
+    pub(crate) fn next(self) -> Self {
+        self.bytes(&[0])
+    }
+
     /// The first key after all that begin with this one.
     pub(crate) fn end(&self) -> Self {
         let mut bytes = self.0.clone();
@@ -124,6 +129,18 @@ pub(crate) fn checkpoints() -> Key {
 
 pub(crate) fn checkpoint(partition: u16) -> Key {
     checkpoints().bytes(&partition.to_be_bytes())
+}
+
+/// The tenant that a key names after its kind, and what follows; none when it names none.
+pub(crate) fn tenant_and_rest(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, named) = key.split_first()?;
+    let end = named.iter().position(|byte| *byte == 0)?;
+    Some((&named[..end], &named[end + 1..]))
+}
+
+/// Prefix of all tenants' orders.
+pub(crate) fn all_orders() -> Key {
+    Key::of(Kind::Order)
 }
 
 /// Prefix of a tenant's orders; their positions follow.
@@ -172,6 +189,11 @@ pub(crate) fn expiries() -> Key {
 /// Prefix of what expires at one moment; positions follow.
 pub(crate) fn expiry(at: Timestamp) -> Key {
     expiries().moment(at)
+}
+
+/// Prefix of all tenants' totals.
+pub(crate) fn all_totals() -> Key {
+    Key::of(Kind::Totals)
 }
 
 /// Prefix of a tenant's totals; the currency's code follows.

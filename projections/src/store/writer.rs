@@ -47,6 +47,10 @@ impl Writer {
         Writer { store, generation, recent: Recent::default() }
     }
 
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
     /// Folds commits and makes them visible together. Each partition's are in the order of the log and follow
     /// its checkpoint.
     ///
