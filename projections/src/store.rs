@@ -14,12 +14,13 @@ mod generations;
 pub(crate) mod keys;
 mod queries;
 pub(crate) mod rows;
+mod tally;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 pub use digest::{Digest, ViewsDigest};
 use disk::{Disk, Tree};
@@ -82,8 +83,8 @@ pub(crate) struct Store {
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) rows: Tree,
-    /// The sequences of its checkpoints by partition, as they stand in the rows: every accepted command asks.
-    reached: RwLock<Vec<u64>>,
+    /// What the rows say of themselves, at hand: every accepted command asks.
+    reached: RwLock<ViewsDigest>,
 }
 
 const META: &str = "meta";
@@ -177,29 +178,46 @@ impl Store {
 impl Generation {
     fn new(number: u64, rows: Tree) -> Result<Self, StoreError> {
         let generation = Generation { number, rows, reached: RwLock::default() };
-        *generation.reached.write().unwrap_or_else(PoisonError::into_inner) = generation.checkpoints()?;
+        let checkpoint = generation.checkpoints()?;
+        let digest = match generation.rows.get(keys::digest())? {
+            Some(row) => Digest::from_bytes(rows::decode(&row)?),
+            None => Digest::default(),
+        };
+        *generation.reached.write().unwrap_or_else(PoisonError::into_inner) =
+            ViewsDigest { digest, checkpoint };
         Ok(generation)
+    }
+
+    fn reached_now(&self) -> RwLockReadGuard<'_, ViewsDigest> {
+        self.reached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digest of its rows and its checkpoint, without a look at the rows.
+    pub(crate) fn digest(&self) -> ViewsDigest {
+        self.reached_now().clone()
     }
 
     /// The sequence that a partition is folded to, 0 when nothing of it is; without a look at the rows.
     pub(crate) fn reached(&self, partition: u16) -> u64 {
-        let reached = self.reached.read().unwrap_or_else(PoisonError::into_inner);
-        reached.get(usize::from(partition)).copied().unwrap_or(0)
+        self.reached_now().checkpoint.get(usize::from(partition)).copied().unwrap_or(0)
     }
 
     /// How many commits are folded into it, of all partitions.
     pub(crate) fn folded(&self) -> u64 {
-        self.reached.read().unwrap_or_else(PoisonError::into_inner).iter().sum()
+        self.reached_now().checkpoint.iter().sum()
     }
 
-    /// Notes that the rows with this checkpoint are visible.
-    pub(crate) fn has_reached(&self, partition: u16, sequence: u64) {
+    /// Notes that the rows with these checkpoints, and with this digest, are visible.
+    pub(crate) fn has_reached(&self, newest: impl IntoIterator<Item = (u16, u64)>, digest: Digest) {
         let mut reached = self.reached.write().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::from(partition);
-        if reached.len() <= index {
-            reached.resize(index + 1, 0);
+        reached.digest = digest;
+        for (partition, sequence) in newest {
+            let index = usize::from(partition);
+            if reached.checkpoint.len() <= index {
+                reached.checkpoint.resize(index + 1, 0);
+            }
+            reached.checkpoint[index] = sequence;
         }
-        reached[index] = sequence;
     }
 
     /// How far a partition is folded; none when nothing of it is.
@@ -221,12 +239,12 @@ impl Generation {
         Ok(sequences)
     }
 
-    /// The digest of the rows as they are; the caller sees to it that they stand still.
-    pub(crate) fn digest(&self) -> Result<ViewsDigest, StoreError> {
+    /// The digest, taken from the rows as they are; the caller sees to it that they stand still.
+    pub(crate) fn digest_by_scan(&self) -> Result<ViewsDigest, StoreError> {
         let mut digest = Digest::default();
         for row in self.rows.rows() {
             let (key, row) = row?;
-            if !keys::is_checkpoint(&key) {
+            if !keys::is_bookkeeping(&key) {
                 digest.add(&key, &row);
             }
         }

@@ -35,6 +35,7 @@ enum Kind {
     Quarantine = 11,
     QuarantineId = 12,
     Waiting = 13,
+    Digest = 14,
 }
 
 /// A key, or the beginning of one.
@@ -112,9 +113,31 @@ pub(crate) fn position_at_end(key: &[u8]) -> Option<Position> {
     Some(Position { partition: u16::from_be_bytes(*partition), sequence: u64::from_be_bytes(*sequence) })
 }
 
-/// Whether a key names a checkpoint, which no digest counts.
-pub(crate) fn is_checkpoint(key: &[u8]) -> bool {
-    key.first() == Some(&(Kind::Checkpoint as u8))
+/// Whether a key names what a generation remembers of itself, which no digest counts.
+pub(crate) fn is_bookkeeping(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| [Kind::Checkpoint as u8, Kind::Digest as u8].contains(kind))
+}
+
+/// Whether a row under this key may be written when there is one already. Every other row is written where there is
+/// none, and removed before it is written again.
+pub(crate) fn is_overwritten(key: &[u8]) -> bool {
+    let kinds = [Kind::Order, Kind::History, Kind::Totals, Kind::Offer, Kind::Quarantine];
+    key.first().is_some_and(|kind| kinds.map(|kind| kind as u8).contains(kind))
+}
+
+/// The first commit of the order, or of the webhook, whose own row or history a key names; none for another row.
+pub(crate) fn opened_at(key: &[u8]) -> Option<Position> {
+    let own = [Kind::Order, Kind::Quarantine].map(|kind| kind as u8);
+    match key.first()? {
+        kind if own.contains(kind) => position_at_end(key),
+        kind if *kind == Kind::History as u8 => position_at_end(key.split_last_chunk::<8>()?.0),
+        _ => None,
+    }
+}
+
+/// The key of a generation's digest.
+pub(crate) fn digest() -> Key {
+    Key::of(Kind::Digest)
 }
 
 /// The partition of a checkpoint's key.
