@@ -2,6 +2,10 @@
 //!
 //! Reading and decoding, and folding and writing, are the projector's own code; only what is around them differs.
 
+mod background;
+mod online;
+mod status;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +14,8 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use ledger::ids::Position;
 use ledger::journal::{Journal, ReadError};
+pub use online::{RebuildRefused, Rebuilds};
+pub use status::{Comparison, RebuildKind, RebuildState, RebuildStatus};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

@@ -26,7 +26,7 @@ pub use digest::{Digest, ViewsDigest};
 use disk::{Disk, Tree};
 pub(crate) use fingerprint::fingerprint;
 pub use generations::GenerationInfo;
-pub(crate) use generations::{Goal, Intent};
+pub(crate) use generations::{Goal, Intent, SwapWhen};
 use generations::{generations, new_generation};
 pub use queries::Views;
 pub(crate) use writer::{Entry, Stopped, Writer, hash};
@@ -73,6 +73,8 @@ pub(crate) struct Store {
     live: RwLock<Arc<Generation>>,
     /// Generations in use, the live one or not. One that somebody reads is not dropped under their hands.
     in_use: Mutex<BTreeMap<u64, Weak<Generation>>>,
+    /// Held while a note that was read is written again.
+    notes: Mutex<()>,
     /// Held while rows are written, and while somebody needs them to stand still.
     writing: Mutex<()>,
     /// Dropped last: the next process comes in after sled has let go.
@@ -133,6 +135,7 @@ impl Store {
             meta,
             in_use: Mutex::new(BTreeMap::from([(live.number, Arc::downgrade(&live))])),
             live: RwLock::new(live),
+            notes: Mutex::new(()),
             writing: Mutex::new(()),
             _lock: lock,
         })
@@ -237,6 +240,25 @@ impl Generation {
             sequences.push(rows::decode::<rows::Checkpoint>(&row)?.sequence);
         }
         Ok(sequences)
+    }
+
+    /// Writes what a wrong rule would have written: this row is gone, and counted as gone.
+    #[cfg(test)]
+    pub(crate) fn miswrite(&self, key: &keys::Key) {
+        let row = self.rows.get(key).expect("the store can be read").expect("there is such a row");
+        let mut digest = self.digest().digest;
+        digest.take_out(digest::RowHash::of(key.as_ref(), &row));
+        let writes = [(key.clone(), None), (keys::digest(), Some(rows::encode(&digest.to_bytes())))];
+        self.rows.apply(writes).expect("the store can be written");
+        self.has_reached([], digest);
+    }
+
+    /// Makes a checkpoint stand on another commit.
+    #[cfg(test)]
+    pub(crate) fn forget_hash(&self, partition: u16) {
+        let checkpoint = self.checkpoint(partition).expect("the store can be read").expect("a checkpoint");
+        let other = rows::encode(&rows::Checkpoint { hash: [0; 32], ..checkpoint });
+        self.rows.apply([(keys::checkpoint(partition), Some(other))]).expect("the store can be written");
     }
 
     /// The digest, taken from the rows as they are; the caller sees to it that they stand still.

@@ -4,6 +4,7 @@
 mod faulty;
 mod fold;
 mod generations;
+mod online;
 mod projector;
 mod queries;
 mod reader;

@@ -116,8 +116,27 @@ impl Store {
 
     /// Notes what is being rebuilt, or that nothing is; durable when it returns.
     pub(crate) fn note_intent(&self, intent: Option<Intent>) -> Result<(), StoreError> {
+        let _held = self.hold_notes();
+        self.note(intent)
+    }
+
+    /// Notes that the rebuild of this generation stands still, or goes on. Nothing when it has ended.
+    pub(crate) fn note_paused(&self, generation: u64, is_paused: bool) -> Result<(), StoreError> {
+        let _held = self.hold_notes();
+        if let Some(intent) = self.intent()?.filter(|intent| intent.generation == generation) {
+            self.note(Some(Intent { is_paused, ..intent }))?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, intent: Option<Intent>) -> Result<(), StoreError> {
         self.meta.apply([(REBUILDING, intent.map(Intent::to_bytes))])?;
         self.disk.flush()
+    }
+
+    /// Keeps the notes of what is rebuilt and what is live from changing.
+    fn hold_notes(&self) -> MutexGuard<'_, ()> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a generation's rows were written by this version of the views.
@@ -155,6 +174,7 @@ impl Store {
             true => self.previous()?.filter(|previous| *previous != generation.number),
             false => Some(before.number),
         };
+        let _held = self.hold_notes();
         // Its rows are on disk before anything says that they count.
         self.disk.flush()?;
         make_live(&self.meta, generation.number, kept)?;
