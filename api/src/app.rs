@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
-use projections::{Projector, Reader, Views};
+use projections::{Projector, Reader, Rebuilds, Views};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -29,6 +29,8 @@ pub struct App {
     pub views: Views,
     /// Keeps the views up with the journal.
     pub projector: Projector,
+    /// Folds views anew beside those that are live.
+    pub rebuilds: Rebuilds,
     /// Reads that see the caller's own writes.
     pub reader: Reader,
     /// The newest commits acknowledged here.

@@ -7,6 +7,7 @@ mod history;
 mod progress;
 mod quarantine;
 mod rebuild;
+mod remote;
 mod serve;
 mod table;
 
@@ -39,7 +40,7 @@ enum Command {
     Serve,
     /// Show what happened to an order, folded from the log.
     History(history::History),
-    /// Fold the whole log into new views and make them live. The server must be stopped.
+    /// Fold the whole log into new views and make them live: through a running server, or offline.
     Rebuild(rebuild::Rebuild),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
@@ -136,6 +137,7 @@ impl From<ServerError> for Failure {
             ServerError::DataDirectory { .. }
             | ServerError::Store(_)
             | ServerError::Projector(_)
+            | ServerError::Rebuild(_)
             | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }

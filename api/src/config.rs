@@ -24,6 +24,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("data_dir", "DAYBOOK_DATA_DIR"),
     ("token_secret", "DAYBOOK_TOKEN_SECRET"),
     ("log_format", "DAYBOOK_LOG_FORMAT"),
+    ("admin.key", "DAYBOOK_ADMIN_KEY"),
     ("nats.url", "DAYBOOK_NATS_URL"),
     ("nats.credentials_file", "DAYBOOK_NATS_CREDENTIALS_FILE"),
     ("nats.prefix", "DAYBOOK_NATS_PREFIX"),
@@ -46,6 +47,8 @@ const SETTINGS: &[(&str, &str)] = &[
 pub const DEMO_TENANT: &str = "demo";
 /// The demo tenant's API key.
 pub const DEMO_KEY: &str = "demo-key";
+/// The admin key of a demo.
+pub const DEMO_ADMIN_KEY: &str = "demo-admin-key";
 /// The demo tenant's webhook source, which the sandbox PSP signs for.
 pub const SANDBOX_SOURCE: &str = "sandbox";
 /// The demo tenant's Akinon `hash-key`.
@@ -86,6 +89,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Signs status tokens.
     pub token_secret: Secret,
+    /// Opens `/admin`; nobody may go there when absent.
+    pub admin_key: Option<Secret>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The JetStream journal; the embedded one when absent.
@@ -274,6 +279,10 @@ impl Config {
         })
     }
 
+    fn has_demo_admin_key(&self) -> bool {
+        self.admin_key.as_ref().is_some_and(|key| key.reveal() == DEMO_ADMIN_KEY)
+    }
+
     /// Whether the sandbox has what it needs: the demo tenant, the only key that is known here, and a source.
     fn can_run_the_sandbox(&self) -> bool {
         let signs_like_the_sandbox =
@@ -328,6 +337,8 @@ struct Raw {
     token_secret: Option<String>,
     log_format: Option<LogFormat>,
     #[serde(default)]
+    admin: RawAdmin,
+    #[serde(default)]
     nats: RawNats,
     #[serde(default)]
     limits: RawLimits,
@@ -345,6 +356,12 @@ struct Raw {
     sandbox: RawSandbox,
     #[serde(default)]
     tenants: Vec<RawTenant>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    key: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -484,6 +501,14 @@ impl Raw {
                     .hint("make one with: openssl rand -base64 32"));
             }
         };
+        let admin_key = match self.admin.key {
+            Some(key) if key != DEMO_ADMIN_KEY && key.chars().count() < 32 => {
+                return Err(ConfigError::new("admin.key: shorter than 32 characters")
+                    .hint("make one with: openssl rand -base64 32"));
+            }
+            Some(key) => Some(Secret(key)),
+            None => is_demo.then(|| Secret::new(DEMO_ADMIN_KEY)),
+        };
         let milpieces_per_minor_unit = self.azotte.milpieces_per_minor_unit.unwrap_or(1);
         if ![1, 1000].contains(&milpieces_per_minor_unit) {
             return Err(ConfigError::new("azotte.milpieces_per_minor_unit: neither 1 nor 1000"));
@@ -503,6 +528,7 @@ impl Raw {
             public_url: self.public_url.map(|url| check_url("public_url", url)).transpose()?,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("daybook-data")),
             token_secret,
+            admin_key,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             nats,
             limits: Limits {
@@ -546,12 +572,13 @@ impl Raw {
             },
             tenants,
         };
-        if config.has_demo_credentials() && !config.listen.ip().is_loopback() {
+        let opens_to_everybody = config.has_demo_credentials() || config.has_demo_admin_key();
+        if opens_to_everybody && !config.listen.ip().is_loopback() {
             return Err(ConfigError::new(format!(
                 "listen: {} is reachable by others, and everybody knows the demo's credentials",
                 config.listen
             ))
-            .hint("configure tenants with keys of their own, or listen on 127.0.0.1"));
+            .hint("configure tenants, and an admin.key, with keys of their own, or listen on 127.0.0.1"));
         }
         if config.sandbox.enabled && !config.can_run_the_sandbox() {
             return Err(ConfigError::new(
@@ -740,6 +767,8 @@ mod tests {
         assert_eq!(config.tenants[0].id.as_str(), DEMO_TENANT);
         assert!(config.has_demo_credentials() && config.sandbox.enabled && config.nats.is_none());
         assert_eq!(config.limits.body_bytes, 65_536);
+        assert_eq!(config.admin_key.unwrap().reveal(), DEMO_ADMIN_KEY);
+        assert!(load(&tenant(""), &[], &[]).unwrap().admin_key.is_none(), "nobody is an admin by default");
         assert_eq!(config.order_life, Duration::from_secs(86_400));
     }
 
@@ -774,6 +803,8 @@ mod tests {
             Config::demo_webhook_secret().reveal()
         );
         refused(&(listen.to_owned() + &tenant(&source)), "reachable by others");
+        let admin = format!("[admin]\nkey = \"{DEMO_ADMIN_KEY}\"\n");
+        refused(&(listen.to_owned() + &tenant(&admin)), "reachable by others");
         let config = load(&(listen.to_owned() + &tenant("")), &[], &[]).unwrap();
         assert!(!config.has_demo_credentials() && !config.sandbox.enabled);
     }
@@ -801,6 +832,7 @@ mod tests {
         refused("public_url = \"shop.example\"", "public_url");
         refused("token_secret = \"short\"", "token_secret");
         refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused("[admin]\nkey = \"short\"", "admin.key");
         refused(&tenant("").replace("acme", "Acme"), "Acme");
         refused(&tenant("").replace(KEY_HASH, "beef"), "api_key_hashes");
         refused(&tenant("[[tenants]]\nid = \"acme\""), "twice");

@@ -13,7 +13,7 @@ use ledger::ids::Position;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
 use ledger::journal::{Journal, OpenError};
-use projections::{Projector, ProjectorOptions, Reader, StoreOptions, Views};
+use projections::{Projector, ProjectorOptions, Reader, RebuildRefused, Rebuilds, StoreOptions, Views};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
-use crate::{health, metrics, notifications, openapi, sandbox, surfaces, timers, v1, webhooks};
+use crate::{admin, health, metrics, notifications, openapi, sandbox, surfaces, timers, v1, webhooks};
 
 /// How long to wait for a journal that cannot be reached when the server starts.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
@@ -86,6 +86,9 @@ pub enum ServerError {
     /// The projector refuses to follow the log.
     #[error(transparent)]
     Projector(#[from] projections::StartError),
+    /// A rebuild that was under way cannot be taken up.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildRefused),
     /// Tenants cannot be notified as it is configured, or the journal does not say from where on.
     #[error(transparent)]
     Notifications(#[from] notifications::BeginError),
@@ -168,6 +171,7 @@ pub async fn open_on(
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
+    let rebuilds = Rebuilds::open(views.clone(), projector.clone()).await?;
     notifications::begin(&journal, &config).await?;
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.
@@ -189,6 +193,7 @@ pub async fn open_on(
         ledger,
         views,
         projector,
+        rebuilds,
         accepted: Accepted::new(partitions),
         tenants: Tenants::new(config.tenants.clone()),
         tokens: TokenSigner::new(config.token_secret.clone()),
@@ -204,9 +209,12 @@ async fn open_views(path: PathBuf) -> Result<Views, projections::StoreError> {
     opened.unwrap_or_else(|error| Err(projections::StoreError::Disk(io::Error::other(error))))
 }
 
-/// The routes of `/v1` and of operations: those that stand in the OpenAPI document.
+/// The routes of `/v1`, of administration and of operations: those that stand in the OpenAPI document.
 pub fn native_routes() -> Routes {
-    [v1::routes(), health::routes(), metrics::routes(), openapi::routes()].into_iter().flatten().collect()
+    [v1::routes(), admin::routes(), health::routes(), metrics::routes(), openapi::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Every route, with the layers around them.
@@ -301,6 +309,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerErr
         () = too_late => tracing::warn!("some connections did not end in time and are cut"),
     }
     futures::future::join_all(tasks).await;
+    app.rebuilds.shutdown().await;
     app.projector.shutdown().await?;
     tracing::info!("stopped");
     Ok(())
