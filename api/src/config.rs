@@ -25,6 +25,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("token_secret", "DAYBOOK_TOKEN_SECRET"),
     ("log_format", "DAYBOOK_LOG_FORMAT"),
     ("admin.key", "DAYBOOK_ADMIN_KEY"),
+    ("rebuild.swap", "DAYBOOK_REBUILD_SWAP"),
     ("nats.url", "DAYBOOK_NATS_URL"),
     ("nats.credentials_file", "DAYBOOK_NATS_CREDENTIALS_FILE"),
     ("nats.prefix", "DAYBOOK_NATS_PREFIX"),
@@ -91,6 +92,8 @@ pub struct Config {
     pub token_secret: Secret,
     /// Opens `/admin`; nobody may go there when absent.
     pub admin_key: Option<Secret>,
+    /// When views that a new version has folded by itself become live.
+    pub rebuild_swap: SwapMode,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The JetStream journal; the embedded one when absent.
@@ -113,6 +116,17 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Who may call.
     pub tenants: Vec<TenantConfig>,
+}
+
+/// When views that were folded anew become live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SwapMode {
+    /// By themselves, when they have caught up.
+    #[default]
+    Automatic,
+    /// When an operator says so.
+    Manual,
 }
 
 /// How log lines look.
@@ -339,6 +353,8 @@ struct Raw {
     #[serde(default)]
     admin: RawAdmin,
     #[serde(default)]
+    rebuild: RawRebuild,
+    #[serde(default)]
     nats: RawNats,
     #[serde(default)]
     limits: RawLimits,
@@ -362,6 +378,12 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawAdmin {
     key: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawRebuild {
+    swap: Option<SwapMode>,
 }
 
 #[derive(Deserialize, Default)]
@@ -529,6 +551,7 @@ impl Raw {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("daybook-data")),
             token_secret,
             admin_key,
+            rebuild_swap: self.rebuild.swap.unwrap_or_default(),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             nats,
             limits: Limits {
@@ -832,6 +855,7 @@ mod tests {
         refused("public_url = \"shop.example\"", "public_url");
         refused("token_secret = \"short\"", "token_secret");
         refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused("[rebuild]\nswap = \"never\"", "rebuild.swap");
         refused("[admin]\nkey = \"short\"", "admin.key");
         refused(&tenant("").replace("acme", "Acme"), "Acme");
         refused(&tenant("").replace(KEY_HASH, "beef"), "api_key_hashes");

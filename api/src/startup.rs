@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{Accepted, App};
-use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig};
+use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig, SwapMode};
 use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
@@ -171,7 +171,8 @@ pub async fn open_on(
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
-    let rebuilds = Rebuilds::open(views.clone(), projector.clone()).await?;
+    let rebuilds =
+        Rebuilds::open(views.clone(), projector.clone(), config.rebuild_swap == SwapMode::Manual).await?;
     notifications::begin(&journal, &config).await?;
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.

@@ -13,6 +13,7 @@ mod fingerprint;
 mod generations;
 pub(crate) mod keys;
 mod queries;
+mod readable;
 pub(crate) mod rows;
 mod tally;
 mod writer;
@@ -93,6 +94,8 @@ const META: &str = "meta";
 const LIVE: &str = "live";
 const PREVIOUS: &str = "previous";
 const REBUILDING: &str = "rebuilding";
+/// In place of the fingerprint of a generation that more than one version has folded.
+const MIXED: &[u8] = b"mixed";
 
 fn tree_name(generation: u64) -> String {
     format!("generation-{generation}")
@@ -274,8 +277,8 @@ impl Generation {
     }
 }
 
-/// The live generation: the one noted as such if this version can read its rows, else the newest that it can, else
-/// a new one. Drops generations that nobody will ask for again.
+/// The live generation: the one noted as such if this version has folded it, else the one before it if this version
+/// has, else the one noted as such if this version can read its rows, else a new one. Drops generations that nobody will ask for again.
 fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
     let meta = disk.tree(META)?;
     let fingerprint = fingerprint()?;
@@ -284,16 +287,21 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
         // sled takes what it can read for all there ever was; an old store without rows has lost them.
         return Err(StoreError::Damaged("no generation is noted as live".to_owned()));
     }
-    let mut readable = None;
+    let mut ours = None;
     for candidate in [noted, previous].into_iter().flatten() {
         let schema = meta.get(schema_name(candidate))?;
-        if readable.is_none() && schema.as_deref() == Some(&fingerprint[..]) {
-            readable = Some(candidate);
+        if ours.is_none() && schema.as_deref() == Some(&fingerprint[..]) {
+            ours = Some(candidate);
         }
     }
-    let live = match readable {
-        Some(number) => Generation::new(number, disk.tree(&tree_name(number))?)?,
-        None => new_generation(disk, &meta)?,
+    let open = |number| Generation::new(number, disk.tree(&tree_name(number))?);
+    let live = match (ours, noted) {
+        (Some(number), _) => open(number)?,
+        (None, Some(noted)) => {
+            let foreign = open(noted)?;
+            if foreign.is_readable()? { adopt(&meta, foreign)? } else { new_generation(disk, &meta)? }
+        }
+        (None, None) => new_generation(disk, &meta)?,
     };
     if noted != Some(live.number) {
         if let Some(noted) = noted {
@@ -312,6 +320,17 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
     // What follows reads it anyway; a checkpoint that cannot be read is damage worth knowing at once.
     live.checkpoints()?;
     Ok((meta, live))
+}
+
+/// Takes over a generation that another version has folded, to be served until a rebuild has replaced it. What is
+/// folded into it from now on follows other rules than what is there, so it is no version's own any more.
+fn adopt(meta: &Tree, generation: Generation) -> Result<Generation, StoreError> {
+    tracing::warn!(
+        generation = generation.number,
+        "the views were folded by another version of Daybook; they are served until they are folded again"
+    );
+    meta.insert(&schema_name(generation.number), MIXED)?;
+    Ok(generation)
 }
 
 fn number(meta: &Tree, name: &str) -> Result<Option<u64>, StoreError> {

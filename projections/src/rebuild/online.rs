@@ -64,12 +64,18 @@ struct Running {
 }
 
 impl Rebuilds {
-    /// Takes up a rebuild that an earlier process has left. Needs a tokio runtime. Reads the disk.
-    pub async fn open(views: Views, projector: Projector) -> Result<Self, RebuildRefused> {
+    /// Takes up a rebuild that an earlier process has left. Where there is none, and another version of the views has folded
+    /// those that are live, begins one, which is swapped in by itself unless `is_manual`. Needs a tokio runtime.
+    pub async fn open(views: Views, projector: Projector, is_manual: bool) -> Result<Self, RebuildRefused> {
         let status = Arc::new(watch::Sender::new(RebuildStatus::idle()));
         let rebuilds =
             Rebuilds { inner: Arc::new(Inner { views, projector, status, running: Mutex::default() }) };
         rebuilds.blocking(Inner::take_up).await?;
+        let inner = &rebuilds.inner;
+        let is_outdated = !inner.store().is_of_this_version(inner.store().live().number)?;
+        if is_outdated && !rebuilds.status().state.is_running() {
+            rebuilds.start(is_manual).await?;
+        }
         Ok(rebuilds)
     }
 

@@ -171,6 +171,11 @@ pub(crate) fn orders(tenant: &TenantId) -> Key {
     Key::of(Kind::Order).tenant(tenant)
 }
 
+/// Prefix of all tenants' histories.
+pub(crate) fn all_history() -> Key {
+    Key::of(Kind::History)
+}
+
 /// Prefix of an order's history; the number of a part of it follows.
 pub(crate) fn order_history(tenant: &TenantId, first: Position) -> Key {
     Key::of(Kind::History).tenant(tenant).at(first)
@@ -228,8 +233,18 @@ pub(crate) fn totals(tenant: &TenantId, currency: Currency) -> Key {
     tenant_totals(tenant).bytes(currency.code().as_bytes())
 }
 
+/// Prefix of all tenants' offers.
+pub(crate) fn all_offers() -> Key {
+    Key::of(Kind::Offer)
+}
+
 pub(crate) fn offer(tenant: &TenantId, id: RecordId) -> Key {
     Key::of(Kind::Offer).tenant(tenant).record(id)
+}
+
+/// Prefix of all tenants' quarantined webhooks.
+pub(crate) fn all_quarantine() -> Key {
+    Key::of(Kind::Quarantine)
 }
 
 /// Prefix of a tenant's quarantined webhooks; their positions follow.

@@ -33,7 +33,7 @@ impl Server {
         let views = shop.views();
         let projector = Projector::start(Arc::clone(&journal) as _, views.clone(), quick()).await.unwrap();
         reached(&projector, shop.last().await).await;
-        let rebuilds = Rebuilds::open(views.clone(), projector.clone()).await.unwrap();
+        let rebuilds = Rebuilds::open(views.clone(), projector.clone(), false).await.unwrap();
         Server { shop, journal, views, projector, rebuilds }
     }
 
@@ -250,6 +250,30 @@ async fn views_of_another_version_are_replaced_without_an_alarm() {
     let compared = server.is(RebuildState::Done).await.compared.unwrap();
     assert!(!compared.is_same() && !compared.is_same_version);
     server.check(2).await;
+    let refused = server.rebuilds.rollback().await;
+    assert!(matches!(refused, Err(RebuildRefused::OtherVersion)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_versions_views_are_served_while_this_versions_are_folded() {
+    let server = Server::start().await;
+    let (id, position) = server.shop.submit("A-9").await;
+    reached(&server.projector, position).await;
+    server.miswrite().await;
+    server.views.store().pretend_version(1, &[7; 32]);
+    let shop = server.stop().await;
+    let views = shop.views();
+    assert_eq!(views.generation(), 1, "they can be read");
+    assert!(views.order(&tenant(), id).unwrap().is_some());
+    drop(views);
+    // Folded by this version into what the other has left.
+    shop.submit("A-10").await;
+    let server = Server::on(shop).await;
+    let compared = server.is(RebuildState::Done).await.compared.unwrap();
+    assert!(!compared.is_same() && !compared.is_same_version);
+    server.check(2).await;
+    let generations = server.views.generations().unwrap();
+    assert!(!generations[0].fingerprint_is_current && generations[1].fingerprint_is_current);
     let refused = server.rebuilds.rollback().await;
     assert!(matches!(refused, Err(RebuildRefused::OtherVersion)), "{refused:?}");
 }

@@ -159,11 +159,15 @@ async fn a_row_that_cannot_be_read_is_an_error_now_and_a_fresh_fold_at_the_next_
 }
 
 #[tokio::test]
-async fn rows_of_another_version_are_left_beside_a_new_generation_and_found_again_on_the_way_back() {
+async fn rows_that_this_version_cannot_read_are_left_beside_a_new_generation_and_found_again_on_the_way_back()
+{
     let shop = folded().await;
     let views = shop.views();
     let old = views.store().live().number;
     views.store().pretend_version(old, &[7; 32]);
+    // A row as this version would not have written it.
+    let row = (keys::orders(&tenant()).at(shop.last().await), Some(vec![2, 3, 4]));
+    views.store().live().rows.apply([row]).unwrap();
     drop(views);
 
     let views = shop.views();
