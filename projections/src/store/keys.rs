@@ -155,10 +155,11 @@ pub(crate) fn checkpoint(partition: u16) -> Key {
 }
 
 /// The tenant that a key names after its kind, and what follows; none when it names none.
-pub(crate) fn tenant_and_rest(key: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn tenant_and_rest(key: &[u8]) -> Option<(TenantId, &[u8])> {
     let (_, named) = key.split_first()?;
     let end = named.iter().position(|byte| *byte == 0)?;
-    Some((&named[..end], &named[end + 1..]))
+    let tenant = std::str::from_utf8(&named[..end]).ok()?.parse().ok()?;
+    Some((tenant, &named[end + 1..]))
 }
 
 /// Prefix of all tenants' orders.

@@ -121,10 +121,9 @@ impl Views {
             let prefix = keys::all_totals();
             let rows = live.rows.range(&prefix, &prefix.end()).map(|row| {
                 let (key, row) = row?;
-                let named = keys::tenant_and_rest(&key);
-                let (tenant, code) =
-                    named.ok_or_else(|| StoreError::Damaged("totals without a tenant".to_owned()))?;
-                Ok((rows::tenant(tenant)?, rows::currency(code)?, decode::<TotalsRow>(&row)?.into()))
+                let (tenant, code) = keys::tenant_and_rest(&key)
+                    .ok_or_else(|| StoreError::Damaged("totals without a tenant".to_owned()))?;
+                Ok((tenant, rows::currency(code)?, decode::<TotalsRow>(&row)?.into()))
             });
             rows.collect()
         })

@@ -4,7 +4,6 @@
 //! of each kind are decoded and encoded again; if they come out the same to the last byte, the layout is the same.
 //! Should it be another after all, the first row that cannot be read says so, and the views are folded afresh.
 
-use bincode::Encode;
 use ledger::ids::Position;
 
 use super::keys::{self, Key};
@@ -32,10 +31,8 @@ impl Generation {
             (keys::all_orders(), &|row| self.is_order(row)),
             (keys::all_history(), &is_history),
             (keys::all_totals(), &|row| Ok(encode(&decode::<TotalsRow>(row)?) == row)),
-            (keys::all_offers(), &|row| is_same(row, decode::<OfferRow<'_>>(row)?, OfferView::try_from)),
-            (keys::all_quarantine(), &|row| {
-                is_same(row, decode::<QuarantineRow<'_>>(row)?, QuarantineView::try_from)
-            }),
+            (keys::all_offers(), &is_offer),
+            (keys::all_quarantine(), &is_quarantine),
         ];
         for (prefix, is_ours) in kinds {
             let rows = || self.rows.range(&prefix, &prefix.end());
@@ -72,12 +69,14 @@ fn is_history(row: &[u8]) -> Result<bool, StoreError> {
     Ok(again == row)
 }
 
-/// Whether a row is encoded as it was, and means something.
-fn is_same<R: Encode, V>(
-    bytes: &[u8],
-    row: R,
-    view: impl FnOnce(R) -> Result<V, StoreError>,
-) -> Result<bool, StoreError> {
+fn is_offer(bytes: &[u8]) -> Result<bool, StoreError> {
+    let row: OfferRow<'_> = decode(bytes)?;
     let is_same = encode(&row) == bytes;
-    view(row).map(|_view| is_same)
+    OfferView::try_from(row).map(|_readable| is_same)
+}
+
+fn is_quarantine(bytes: &[u8]) -> Result<bool, StoreError> {
+    let row: QuarantineRow<'_> = decode(bytes)?;
+    let is_same = encode(&row) == bytes;
+    QuarantineView::try_from(row).map(|_readable| is_same)
 }
