@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
-use projections::{Projector, Reader, Views};
+use projections::{Projector, Reader, Rebuilds, Views};
 use replay::audit::Keeper;
 use tokio::sync::Semaphore;
 
@@ -32,6 +32,8 @@ pub struct App {
     pub projector: Projector,
     /// Keeps the log's tree, and signs it.
     pub audit: Keeper,
+    /// Folds views anew beside those that are live.
+    pub rebuilds: Rebuilds,
     /// Reads that see the caller's own writes.
     pub reader: Reader,
     /// The newest commits acknowledged here.

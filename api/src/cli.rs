@@ -12,8 +12,8 @@ mod past;
 mod progress;
 mod quarantine;
 mod rebuild;
+mod remote;
 mod serve;
-mod server;
 mod table;
 mod totals;
 mod trial_balance;
@@ -54,7 +54,7 @@ enum Command {
     Totals(totals::Totals),
     /// Show what each account of a tenant's books holds, now or as of a moment, folded from the log.
     TrialBalance(trial_balance::TrialBalance),
-    /// Fold the whole log into new views and make them live. The server must be stopped.
+    /// Fold the whole log into new views and make them live: through a running server, or offline.
     Rebuild(rebuild::Rebuild),
     /// Check the whole log, offline: that it is all there, unchanged, possible, and what the views show.
     Verify(verify::Verify),
@@ -159,6 +159,7 @@ impl From<ServerError> for Failure {
             | ServerError::Projector(_)
             | ServerError::AuditKey(_)
             | ServerError::Audit(_)
+            | ServerError::Rebuild(_)
             | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }

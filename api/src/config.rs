@@ -25,6 +25,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("data_dir", "DAYBOOK_DATA_DIR"),
     ("token_secret", "DAYBOOK_TOKEN_SECRET"),
     ("log_format", "DAYBOOK_LOG_FORMAT"),
+    ("admin.key", "DAYBOOK_ADMIN_KEY"),
+    ("rebuild.swap", "DAYBOOK_REBUILD_SWAP"),
     ("nats.url", "DAYBOOK_NATS_URL"),
     ("nats.credentials_file", "DAYBOOK_NATS_CREDENTIALS_FILE"),
     ("nats.prefix", "DAYBOOK_NATS_PREFIX"),
@@ -51,6 +53,8 @@ const SETTINGS: &[(&str, &str)] = &[
 pub const DEMO_TENANT: &str = "demo";
 /// The demo tenant's API key.
 pub const DEMO_KEY: &str = "demo-key";
+/// The admin key of a demo.
+pub const DEMO_ADMIN_KEY: &str = "demo-admin-key";
 /// The demo tenant's webhook source, which the sandbox PSP signs for.
 pub const SANDBOX_SOURCE: &str = "sandbox";
 /// The demo tenant's Akinon `hash-key`.
@@ -91,6 +95,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Signs status tokens.
     pub token_secret: Secret,
+    /// Opens `/admin`; nobody may go there when absent.
+    pub admin_key: Option<Secret>,
+    /// When views that a new version has folded by itself become live.
+    pub rebuild_swap: SwapMode,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The JetStream journal; the embedded one when absent.
@@ -115,6 +123,17 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Who may call.
     pub tenants: Vec<TenantConfig>,
+}
+
+/// When views that were folded anew become live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SwapMode {
+    /// By themselves, when they have caught up.
+    #[default]
+    Automatic,
+    /// When an operator says so.
+    Manual,
 }
 
 /// How log lines look.
@@ -294,6 +313,10 @@ impl Config {
         })
     }
 
+    fn has_demo_admin_key(&self) -> bool {
+        self.admin_key.as_ref().is_some_and(|key| key.reveal() == DEMO_ADMIN_KEY)
+    }
+
     /// Whether the sandbox has what it needs: the demo tenant, the only key that is known here, and a source.
     fn can_run_the_sandbox(&self) -> bool {
         let signs_like_the_sandbox =
@@ -348,6 +371,10 @@ struct Raw {
     token_secret: Option<String>,
     log_format: Option<LogFormat>,
     #[serde(default)]
+    admin: RawAdmin,
+    #[serde(default)]
+    rebuild: RawRebuild,
+    #[serde(default)]
     nats: RawNats,
     #[serde(default)]
     limits: RawLimits,
@@ -367,6 +394,18 @@ struct Raw {
     sandbox: RawSandbox,
     #[serde(default)]
     tenants: Vec<RawTenant>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    key: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawRebuild {
+    swap: Option<SwapMode>,
 }
 
 #[derive(Deserialize, Default)]
@@ -515,6 +554,14 @@ impl Raw {
                     .hint("make one with: openssl rand -base64 32"));
             }
         };
+        let admin_key = match self.admin.key {
+            Some(key) if key != DEMO_ADMIN_KEY && key.chars().count() < 32 => {
+                return Err(ConfigError::new("admin.key: shorter than 32 characters")
+                    .hint("make one with: openssl rand -base64 32"));
+            }
+            Some(key) => Some(Secret(key)),
+            None => is_demo.then(|| Secret::new(DEMO_ADMIN_KEY)),
+        };
         let milpieces_per_minor_unit = self.azotte.milpieces_per_minor_unit.unwrap_or(1);
         if ![1, 1000].contains(&milpieces_per_minor_unit) {
             return Err(ConfigError::new("azotte.milpieces_per_minor_unit: neither 1 nor 1000"));
@@ -534,6 +581,8 @@ impl Raw {
             public_url: self.public_url.map(|url| check_url("public_url", url)).transpose()?,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("daybook-data")),
             token_secret,
+            admin_key,
+            rebuild_swap: self.rebuild.swap.unwrap_or_default(),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             nats,
             limits: Limits {
@@ -578,12 +627,13 @@ impl Raw {
             },
             tenants,
         };
-        if config.has_demo_credentials() && !config.listen.ip().is_loopback() {
+        let opens_to_everybody = config.has_demo_credentials() || config.has_demo_admin_key();
+        if opens_to_everybody && !config.listen.ip().is_loopback() {
             return Err(ConfigError::new(format!(
                 "listen: {} is reachable by others, and everybody knows the demo's credentials",
                 config.listen
             ))
-            .hint("configure tenants with keys of their own, or listen on 127.0.0.1"));
+            .hint("configure tenants, and an admin.key, with keys of their own, or listen on 127.0.0.1"));
         }
         if config.sandbox.enabled && !config.can_run_the_sandbox() {
             return Err(ConfigError::new(
@@ -789,6 +839,8 @@ mod tests {
         assert_eq!(config.tenants[0].id.as_str(), DEMO_TENANT);
         assert!(config.has_demo_credentials() && config.sandbox.enabled && config.nats.is_none());
         assert_eq!(config.limits.body_bytes, 65_536);
+        assert_eq!(config.admin_key.unwrap().reveal(), DEMO_ADMIN_KEY);
+        assert!(load(&tenant(""), &[], &[]).unwrap().admin_key.is_none(), "nobody is an admin by default");
         assert_eq!(config.order_life, Duration::from_secs(86_400));
     }
 
@@ -823,6 +875,8 @@ mod tests {
             Config::demo_webhook_secret().reveal()
         );
         refused(&(listen.to_owned() + &tenant(&source)), "reachable by others");
+        let admin = format!("[admin]\nkey = \"{DEMO_ADMIN_KEY}\"\n");
+        refused(&(listen.to_owned() + &tenant(&admin)), "reachable by others");
         let config = load(&(listen.to_owned() + &tenant("")), &[], &[]).unwrap();
         assert!(!config.has_demo_credentials() && !config.sandbox.enabled);
     }
@@ -852,6 +906,8 @@ mod tests {
         refused("[audit]\ncheckpoint_commits = 0", "audit.checkpoint_commits");
         refused("token_secret = \"short\"", "token_secret");
         refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused("[rebuild]\nswap = \"never\"", "rebuild.swap");
+        refused("[admin]\nkey = \"short\"", "admin.key");
         refused(&tenant("").replace("acme", "Acme"), "Acme");
         refused(&tenant("").replace(KEY_HASH, "beef"), "api_key_hashes");
         refused(&tenant("[[tenants]]\nid = \"acme\""), "twice");

@@ -7,6 +7,7 @@
 //! What must stay true: a surface knows its own words and `orders`, and no other surface; nothing here decides what
 //! may happen to an order.
 
+pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod cards;

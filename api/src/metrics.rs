@@ -56,6 +56,11 @@ fn describe() {
         "Commits in the log that are not in the views yet"
     );
     metrics::describe_gauge!("daybook_projector_applied_sequence", "The newest commit in the views");
+    metrics::describe_gauge!(
+        "daybook_rebuild_alarm",
+        "1 while a rebuild by the same rules differs from the live views and waits for a person"
+    );
+    metrics::describe_gauge!("daybook_rebuild_left_commits", "Commits that a rebuild has yet to fold");
     metrics::describe_counter!("daybook_webhooks_total", "Webhooks by source, result and reason");
     metrics::describe_counter!("daybook_notifications_total", "Attempts to notify tenants, by result");
     metrics::describe_gauge!(PENDING, "Notifications that this node has to deliver, by tenant");

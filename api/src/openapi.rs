@@ -12,7 +12,7 @@ use utoipa::openapi::{OpenApi as Document, schema::Components};
 use utoipa::{Modify, OpenApi};
 
 use crate::http::Routes;
-use crate::{audit, health, http, metrics, v1, webhooks};
+use crate::{admin, audit, health, http, metrics, v1, webhooks};
 
 /// Both routes.
 pub fn routes() -> Routes {
@@ -43,6 +43,7 @@ impl Modify for Security {
         };
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("api_key", bearer("A tenant's API key"));
+        components.add_security_scheme("admin_key", bearer("The operators' key"));
         components.add_security_scheme("status_token", bearer("The status token of one order"));
     }
 }
@@ -52,6 +53,7 @@ pub fn document() -> Document {
     let mut document = v1::Document::openapi();
     document.merge(audit::Document::openapi());
     document.merge(webhooks::Document::openapi());
+    document.merge(admin::Document::openapi());
     document.merge(Operations::openapi());
     document.info = Operations::openapi().info;
     document

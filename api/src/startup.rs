@@ -13,7 +13,7 @@ use ledger::ids::Position;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
 use ledger::journal::{Journal, OpenError};
-use projections::{Projector, ProjectorOptions, Reader, StoreOptions, Views};
+use projections::{Projector, ProjectorOptions, Reader, RebuildRefused, Rebuilds, StoreOptions, Views};
 use replay::audit::key::{self, KeyFileError};
 use replay::audit::{Keeper, KeeperOptions, OpenKeeperError};
 use tokio::net::TcpListener;
@@ -23,13 +23,14 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{Accepted, App};
-use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig};
+use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig, SwapMode};
 use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
 use crate::{
-    audit, health, metrics, notifications, openapi, personal_data, sandbox, surfaces, timers, v1, webhooks,
+    admin, audit, health, metrics, notifications, openapi, personal_data, sandbox, surfaces, timers, v1,
+    webhooks,
 };
 
 /// How long to wait for a journal that cannot be reached when the server starts.
@@ -96,6 +97,9 @@ pub enum ServerError {
     /// The log's tree cannot be kept, or the log is not what was signed.
     #[error(transparent)]
     Audit(#[from] OpenKeeperError),
+    /// A rebuild that was under way cannot be taken up.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildRefused),
     /// Tenants cannot be notified as it is configured, or the journal does not say from where on.
     #[error(transparent)]
     Notifications(#[from] notifications::BeginError),
@@ -189,6 +193,8 @@ pub async fn open_on(
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
     let audit = open_audit(&journal, &config).await?;
+    let rebuilds =
+        Rebuilds::open(views.clone(), projector.clone(), config.rebuild_swap == SwapMode::Manual).await?;
     notifications::begin(&journal, &config).await?;
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.
@@ -211,6 +217,7 @@ pub async fn open_on(
         views,
         projector,
         audit,
+        rebuilds,
         accepted: Accepted::new(partitions),
         tenants: Tenants::new(config.tenants.clone()),
         tokens: TokenSigner::new(config.token_secret.clone()),
@@ -253,9 +260,9 @@ fn default_origin(public_url: Option<&str>) -> String {
     name.filter(|name| key::is_origin(name)).unwrap_or("daybook").to_owned()
 }
 
-/// The routes of `/v1`, of audits and of operations: those that stand in the OpenAPI document.
+/// The routes of `/v1`, of audits, of administration and of operations: those that stand in the OpenAPI document.
 pub fn native_routes() -> Routes {
-    [v1::routes(), audit::routes(), health::routes(), metrics::routes(), openapi::routes()]
+    [v1::routes(), audit::routes(), admin::routes(), health::routes(), metrics::routes(), openapi::routes()]
         .into_iter()
         .flatten()
         .collect()
@@ -359,6 +366,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerErr
         () = too_late => tracing::warn!("some connections did not end in time and are cut"),
     }
     futures::future::join_all(tasks).await;
+    app.rebuilds.shutdown().await;
     app.projector.shutdown().await?;
     tracing::info!("stopped");
     Ok(())

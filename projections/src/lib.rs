@@ -20,6 +20,9 @@ pub mod views;
 pub use progress::Progress;
 pub use projector::{Change, Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
-pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
+pub use rebuild::{
+    Comparison, RebuildError, RebuildKind, RebuildRefused, RebuildReport, RebuildState, RebuildStatus,
+    Rebuilds, fresh_digest, rebuild,
+};
 pub use scratch::{Impossible, ScratchViews};
-pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};
+pub use store::{Digest, GenerationInfo, StoreError, StoreOptions, Views, ViewsDigest};

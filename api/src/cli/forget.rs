@@ -3,7 +3,7 @@
 use clap::Args;
 use reqwest::Method;
 
-use super::server::Server;
+use super::remote::Remote;
 use super::{Failure, print, print_json};
 
 /// The arguments.
@@ -36,7 +36,7 @@ impl Forget {
             return Err(Failure::usage("what is forgotten cannot be brought back")
                 .hint("say `--yes` if that is what you want; money, status and references stay"));
         }
-        let server = Server::new(&self.server)?;
+        let server = Remote::for_tenant(&self.server)?;
         let path = format!("/v1/orders/{}/personal-data", self.order);
         let document = server.call(Method::DELETE, &path, &[], None).await?;
         if self.json {

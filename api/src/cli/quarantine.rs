@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::remote::Remote;
 use super::table::table;
 use super::{Failure, print, print_bytes, print_json};
 
@@ -64,7 +64,7 @@ enum Action {
 
 impl Quarantine {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let server = Server::new(&self.server)?;
+        let server = Remote::for_tenant(&self.server)?;
         let document = match &self.action {
             Action::List { state, reason, limit } => list(&server, state, reason.as_deref(), *limit).await?,
             Action::Show { id, .. } => server.call(Method::GET, &path(id, "")?, &[], None).await?,
@@ -97,7 +97,7 @@ fn path(id: &str, action: &str) -> Result<String, Failure> {
 }
 
 /// So many entries, page after page.
-async fn list(server: &Server, state: &str, reason: Option<&str>, limit: usize) -> Result<Value, Failure> {
+async fn list(server: &Remote, state: &str, reason: Option<&str>, limit: usize) -> Result<Value, Failure> {
     let mut webhooks = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, print};
 use crate::app::App;
-use crate::config::{Config, DEMO_KEY, DEMO_TENANT, SANDBOX_SOURCE};
+use crate::config::{Config, DEMO_ADMIN_KEY, DEMO_KEY, DEMO_TENANT, SANDBOX_SOURCE};
 use crate::startup::{self, Shutdown};
 
 pub(super) async fn run(config: Config) -> Result<(), Failure> {
@@ -65,6 +65,7 @@ fn welcome(app: &App) -> String {
          \x20 /v1        Authorization: Bearer {DEMO_KEY}\n\
          \x20 Azotte     x-tn: {DEMO_TENANT} and x-api-key: {DEMO_KEY}\n\
          \x20 Kronor     Authorization: Bearer {DEMO_KEY}; in a browser: {url}/kronor/v1/graphql\n\
+         \x20 /admin     Authorization: Bearer {DEMO_ADMIN_KEY}\n\
          \x20 Webhooks   POST {url}/webhooks/{DEMO_TENANT}/{SANDBOX_SOURCE}, Standard Webhooks, secret {secret}\n\
          \x20 Reading    {url}/docs\n\n\
          {tour}",

@@ -297,7 +297,7 @@ async fn digest_of_views(path: PathBuf) -> Result<(Option<ViewsDigest>, Option<S
         if !path.exists() {
             return Ok((None, Some("there are none here".to_owned())));
         }
-        match Views::open(&path, &StoreOptions::default()).and_then(|views| views.digest()) {
+        match Views::open(&path, &StoreOptions::default()).and_then(|views| views.digest_by_scan()) {
             Ok(digest) if digest.checkpoint.is_empty() => Ok((None, Some("they are empty".to_owned()))),
             Ok(digest) => Ok((Some(digest), None)),
             Err(StoreError::Locked { .. }) => Ok((None, Some("a running server uses them".to_owned()))),

@@ -1,4 +1,4 @@
-//! Who is calling: a tenant's API key, or a status token that is good for one order's status alone.
+//! Who is calling: a tenant's API key, a status token that is good for one order's status alone, or the admin key.
 
 use std::sync::Arc;
 
@@ -6,9 +6,11 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use ledger::ids::TenantId;
+use subtle::ConstantTimeEq;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::app::App;
+use crate::tenants::hash_of;
 
 /// A caller with a valid API key; their tenant is all that exists for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,24 @@ impl FromRequestParts<Arc<App>> for StatusCaller {
         let query = parts.uri.query().unwrap_or_default();
         let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
         token.map(|token| StatusCaller::Token(token.to_owned())).ok_or_else(Problem::unauthenticated)
+    }
+}
+
+/// An operator with the admin key, for whom no tenant is another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admin;
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let Some(known) = &app.config.admin_key else {
+            return Err(Problem::new(Code::AdminNotConfigured, "the server has no admin key: set admin.key"));
+        };
+        let given = bearer(parts).ok_or_else(Problem::not_admin)?;
+        // By their hashes, so that the time it takes tells nothing about the key, not even its length.
+        let is_known = hash_of(given).ct_eq(&hash_of(known.reveal()));
+        if bool::from(is_known) { Ok(Admin) } else { Err(Problem::not_admin()) }
     }
 }
 

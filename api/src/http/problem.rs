@@ -50,6 +50,7 @@ codes! {
     InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is invalid"
     Unauthenticated "unauthenticated" UNAUTHORIZED "The credentials are missing or wrong"
     NotFound "not_found" NOT_FOUND "There is nothing here"
+    AdminNotConfigured "admin_not_configured" NOT_FOUND "Administration is not configured"
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "The request took too long"
     NothingToCapture "nothing_to_capture" CONFLICT "Nothing is left to capture"
@@ -66,6 +67,10 @@ codes! {
     PersonalDataNotSealed "personal_data_not_sealed" CONFLICT "The personal data was never sealed"
     IdTaken "id_taken" CONFLICT "The id is taken"
     TooManyEntries "too_many_entries" CONFLICT "The order holds as many entries as it can"
+    RebuildUnderWay "rebuild_under_way" CONFLICT "A rebuild is under way"
+    NoRebuildUnderWay "no_rebuild_under_way" CONFLICT "No rebuild is under way"
+    RebuildNotCompared "rebuild_not_compared" CONFLICT "The rebuild has not caught up"
+    NothingToRollBackTo "nothing_to_roll_back_to" CONFLICT "There is nothing to go back to"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
     MissingField "missing_field" UNPROCESSABLE_ENTITY "A field is missing"
@@ -158,6 +163,11 @@ impl Problem {
     /// No credentials, or wrong ones.
     pub fn unauthenticated() -> Self {
         Problem::new(Code::Unauthenticated, "send `Authorization: Bearer <api key>`")
+    }
+
+    /// No admin key, or a wrong one.
+    pub fn not_admin() -> Self {
+        Problem::new(Code::Unauthenticated, "send `Authorization: Bearer <admin key>`")
     }
 
     /// Our fault; what happened stands in the logs alone.

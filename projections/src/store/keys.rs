@@ -35,6 +35,7 @@ enum Kind {
     Quarantine = 11,
     QuarantineId = 12,
     Waiting = 13,
+    Digest = 14,
 }
 
 /// A key, or the beginning of one.
@@ -87,6 +88,11 @@ impl Key {
         self.bytes(&seconds.to_be_bytes()).bytes(&(at.subsec_nanosecond().unsigned_abs()).to_be_bytes())
     }
 
+    /// The first key after this one.
+    pub(crate) fn next(self) -> Self {
+        self.bytes(&[0])
+    }
+
     /// The first key after all that begin with this one.
     pub(crate) fn end(&self) -> Self {
         let mut bytes = self.0.clone();
@@ -107,9 +113,31 @@ pub(crate) fn position_at_end(key: &[u8]) -> Option<Position> {
     Some(Position { partition: u16::from_be_bytes(*partition), sequence: u64::from_be_bytes(*sequence) })
 }
 
-/// Whether a key names a checkpoint, which no digest counts.
-pub(crate) fn is_checkpoint(key: &[u8]) -> bool {
-    key.first() == Some(&(Kind::Checkpoint as u8))
+/// Whether a key names what a generation remembers of itself, which no digest counts.
+pub(crate) fn is_bookkeeping(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| [Kind::Checkpoint as u8, Kind::Digest as u8].contains(kind))
+}
+
+/// Whether a row under this key may be written when there is one already. Every other row is written where there is
+/// none, and removed before it is written again.
+pub(crate) fn is_overwritten(key: &[u8]) -> bool {
+    let kinds = [Kind::Order, Kind::History, Kind::Totals, Kind::Offer, Kind::Quarantine];
+    key.first().is_some_and(|kind| kinds.map(|kind| kind as u8).contains(kind))
+}
+
+/// The first commit of the order, or of the webhook, whose own row or history a key names; none for another row.
+pub(crate) fn opened_at(key: &[u8]) -> Option<Position> {
+    let own = [Kind::Order, Kind::Quarantine].map(|kind| kind as u8);
+    match key.first()? {
+        kind if own.contains(kind) => position_at_end(key),
+        kind if *kind == Kind::History as u8 => position_at_end(key.split_last_chunk::<8>()?.0),
+        _ => None,
+    }
+}
+
+/// The key of a generation's digest.
+pub(crate) fn digest() -> Key {
+    Key::of(Kind::Digest)
 }
 
 /// The partition of a checkpoint's key.
@@ -126,9 +154,27 @@ pub(crate) fn checkpoint(partition: u16) -> Key {
     checkpoints().bytes(&partition.to_be_bytes())
 }
 
+/// The tenant that a key names after its kind, and what follows; none when it names none.
+pub(crate) fn tenant_and_rest(key: &[u8]) -> Option<(TenantId, &[u8])> {
+    let (_, named) = key.split_first()?;
+    let end = named.iter().position(|byte| *byte == 0)?;
+    let tenant = std::str::from_utf8(&named[..end]).ok()?.parse().ok()?;
+    Some((tenant, &named[end + 1..]))
+}
+
+/// Prefix of all tenants' orders.
+pub(crate) fn all_orders() -> Key {
+    Key::of(Kind::Order)
+}
+
 /// Prefix of a tenant's orders; their positions follow.
 pub(crate) fn orders(tenant: &TenantId) -> Key {
     Key::of(Kind::Order).tenant(tenant)
+}
+
+/// Prefix of all tenants' histories.
+pub(crate) fn all_history() -> Key {
+    Key::of(Kind::History)
 }
 
 /// Prefix of an order's history; the number of a part of it follows.
@@ -174,6 +220,11 @@ pub(crate) fn expiry(at: Timestamp) -> Key {
     expiries().moment(at)
 }
 
+/// Prefix of all tenants' totals.
+pub(crate) fn all_totals() -> Key {
+    Key::of(Kind::Totals)
+}
+
 /// Prefix of a tenant's totals; the currency's code follows.
 pub(crate) fn tenant_totals(tenant: &TenantId) -> Key {
     Key::of(Kind::Totals).tenant(tenant)
@@ -183,8 +234,18 @@ pub(crate) fn totals(tenant: &TenantId, currency: Currency) -> Key {
     tenant_totals(tenant).bytes(currency.code().as_bytes())
 }
 
+/// Prefix of all tenants' offers.
+pub(crate) fn all_offers() -> Key {
+    Key::of(Kind::Offer)
+}
+
 pub(crate) fn offer(tenant: &TenantId, id: RecordId) -> Key {
     Key::of(Kind::Offer).tenant(tenant).record(id)
+}
+
+/// Prefix of all tenants' quarantined webhooks.
+pub(crate) fn all_quarantine() -> Key {
+    Key::of(Kind::Quarantine)
 }
 
 /// Prefix of a tenant's quarantined webhooks; their positions follow.

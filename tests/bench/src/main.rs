@@ -1,6 +1,6 @@
 //! What Daybook does per second, beside what this machine could do at all.
 //!
-//!     cargo run --release -p daybook-bench -- ingest|status|rebuild [--journal embedded|jetstream] [--quick]
+//!     cargo run --release -p daybook-bench -- ingest|status|rebuild|rebuild-online [--journal embedded|jetstream] [--quick]
 //!
 //! The limit is measured in the same run, in rounds that alternate with ours, by a server that does only what
 //! cannot be left out: same framework, same load, same bytes, same durability. Medians of the rounds are printed as
@@ -10,6 +10,7 @@ mod ingest;
 mod limit;
 mod load;
 mod machine;
+mod online;
 mod rebuild;
 mod report;
 mod status;
@@ -34,6 +35,8 @@ enum What {
     Status(Options),
     /// Commits a second when the views are folded anew.
     Rebuild(Options),
+    /// What a status poll costs while the views are folded anew beside it.
+    RebuildOnline(Options),
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
@@ -100,6 +103,7 @@ fn main() {
             What::Ingest(options) => ingest::run(options).await,
             What::Status(options) => status::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::RebuildOnline(options) => online::run(options).await,
             What::Limit { of } => limit::serve(of).await,
         }
     });

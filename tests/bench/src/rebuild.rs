@@ -21,7 +21,7 @@ use crate::report::{Row, Side, print};
 use crate::{Options, name};
 
 /// Commits of each order: a checkout, its capture, a refund, and that it was settled.
-const COMMITS: u64 = 4;
+pub(crate) const COMMITS: u64 = 4;
 /// Orders that are written at the same time.
 const WRITERS: usize = 512;
 
@@ -72,7 +72,7 @@ async fn bare(world: &World, kind: Kind) -> Duration {
 }
 
 /// Writes orders until there are about so many commits.
-async fn fill(world: &World, kind: Kind, commits: u64) {
+pub(crate) async fn fill(world: &World, kind: Kind, commits: u64) {
     let ledger = Ledger::new(open(world, kind).await, RetryPolicy::default());
     let tenant: TenantId = "acme".parse().expect("a tenant");
     let orders = futures::stream::iter(0..commits / COMMITS);

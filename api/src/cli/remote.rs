@@ -1,33 +1,38 @@
-//! Asking a running server, as a tenant: only the server writes the log.
+//! A running server's API, for commands that work through it: only the server writes the log and the views.
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method};
 use serde_json::Value;
 
 use super::{Failure, chain};
 
-/// Where the key is: an argument would stand in the list of processes.
+/// Where a tenant's key is: an argument would stand in the list of processes.
 const KEY_VARIABLE: &str = "DAYBOOK_API_KEY";
 
 /// A running server and the caller's key.
-pub(super) struct Server {
+pub(super) struct Remote {
     http: Client,
     url: String,
     key: String,
 }
 
-impl Server {
-    /// The server at `url`, as the tenant whose key is in the environment.
-    pub(super) fn new(url: &str) -> Result<Self, Failure> {
+impl Remote {
+    /// The server at `url`, for the tenant whose key is in the environment.
+    pub(super) fn for_tenant(url: &str) -> Result<Self, Failure> {
         let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| {
             Failure::usage(format!("{KEY_VARIABLE} is not set"))
                 .hint("it is the tenant's API key, as for `Authorization: Bearer`")
         })?;
-        let http = Client::builder().build().map_err(|error| Failure::new(chain(&error)))?;
-        Ok(Server { http, url: url.trim_end_matches('/').to_owned(), key })
+        Remote::new(url, key)
     }
 
-    /// The document that the server answers with; anything but a 200 is a failure.
+    /// The server at `url`, for the holder of `key`.
+    pub(super) fn new(url: &str, key: impl Into<String>) -> Result<Self, Failure> {
+        let http = Client::builder().build().map_err(|error| Failure::new(chain(&error)))?;
+        Ok(Remote { http, url: url.trim_end_matches('/').to_owned(), key: key.into() })
+    }
+
+    /// The answer, if it is a success. What the server refused fails in its own words.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -47,7 +52,7 @@ impl Server {
         let reply = request.send().await.map_err(unreachable)?;
         let status = reply.status();
         let document: Value = reply.json().await.map_err(unreachable)?;
-        if status == StatusCode::OK {
+        if status.is_success() {
             return Ok(document);
         }
         let detail = document["detail"].as_str().unwrap_or("the server refused");
