@@ -1,5 +1,6 @@
 //! `/admin`: what operators do to a running server. Open to the admin key alone, and to nobody where there is none.
 
+mod diff;
 mod rebuild;
 
 use axum::routing::{get, post};
@@ -10,6 +11,7 @@ use crate::http::Routes;
 /// Every route under `/admin`.
 pub fn routes() -> Routes {
     vec![
+        ("/admin/diff", get(diff::get)),
         ("/admin/rebuild", get(rebuild::get).post(rebuild::start)),
         ("/admin/rebuild/pause", post(rebuild::pause)),
         ("/admin/rebuild/resume", post(rebuild::resume)),
@@ -22,6 +24,7 @@ pub fn routes() -> Routes {
 /// What the OpenAPI document says of `/admin`.
 #[derive(OpenApi)]
 #[openapi(paths(
+    diff::get,
     rebuild::get,
     rebuild::start,
     rebuild::pause,

@@ -1,9 +1,10 @@
 //! The command line, one file per command.
 //!
-//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly; `verify` has
-//! one more.
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly; 3 done, and what
+//! was looked for was found.
 
 mod audit;
+mod diff;
 mod doctor;
 mod forget;
 mod history;
@@ -58,6 +59,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Check the whole log, offline: that it is all there, unchanged, possible, and what the views show.
     Verify(verify::Verify),
+    /// Show which orders two generations of the views, or the views and the log, do not agree on.
+    Diff(diff::Diff),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
     /// Forget who the buyer of an order was, through a running server.
@@ -127,6 +130,11 @@ impl Failure {
         Failure { code: 2, ..Failure::new(message) }
     }
 
+    /// No failure: what a script looks for is there, and what it is stands on stdout.
+    fn found() -> Self {
+        Failure { message: String::new(), hint: None, code: 3 }
+    }
+
     fn hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
     }
@@ -184,7 +192,9 @@ pub fn run() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, hint, code }) => {
-            eprintln!("error: {message}");
+            if !message.is_empty() {
+                eprintln!("error: {message}");
+            }
             if let Some(hint) = hint {
                 eprintln!("hint: {hint}");
             }
@@ -210,6 +220,7 @@ impl Cli {
             | Command::TrialBalance(_)
             | Command::Rebuild(_)
             | Command::Verify(_)
+            | Command::Diff(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
             | Command::Audit(_)
@@ -225,6 +236,7 @@ impl Cli {
                 Command::TrialBalance(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Verify(command) => command.run(&config).await,
+                Command::Diff(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,
                 Command::Audit(command) => command.run(),

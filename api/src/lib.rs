@@ -14,6 +14,7 @@ pub mod cards;
 pub mod cli;
 pub mod config;
 pub mod connections;
+pub mod diff;
 pub mod feed;
 pub mod health;
 pub mod http;

@@ -15,6 +15,7 @@ use ledger::journal::Subject;
 use ledger::money::Currency;
 use ledger::order::{self, ImpossibleEvent};
 
+use crate::rules::Rules;
 use crate::store::StoreError;
 use crate::store::keys::{self, Key};
 use crate::store::rows::{
@@ -99,6 +100,7 @@ impl Recent {
 pub(crate) struct Batch<'a, B> {
     base: &'a B,
     recent: &'a mut Recent,
+    rules: Rules,
     orders: HashMap<Subject, Touched<RecentOrder>>,
     offers: HashMap<Subject, OfferView>,
     quarantine: HashMap<Subject, Touched<QuarantineView>>,
@@ -115,10 +117,11 @@ struct Touched<V> {
 }
 
 impl<'a, B: Base> Batch<'a, B> {
-    pub(crate) fn new(base: &'a B, recent: &'a mut Recent) -> Self {
+    pub(crate) fn new(base: &'a B, recent: &'a mut Recent, rules: Rules) -> Self {
         Batch {
             base,
             recent,
+            rules,
             orders: HashMap::new(),
             offers: HashMap::new(),
             quarantine: HashMap::new(),
@@ -195,7 +198,7 @@ impl<'a, B: Base> Batch<'a, B> {
             Some(RecentOrder { view, history }) => (Some(view), history),
             None => (None, Vec::new()),
         };
-        let mut view = crate::views::order::apply(view, recorded)?;
+        let mut view = (self.rules.order)(view, recorded)?;
         if !view.order.forgotten {
             view.sealed.extend(sealed.and_then(Sealed::events).cloned());
         }
@@ -301,7 +304,7 @@ fn newest_history(view: &OrderView) -> Key {
 }
 
 /// The index rows that an order calls for. What a key points at never changes.
-fn order_index(view: &OrderView) -> Vec<(Key, Vec<u8>)> {
+pub(crate) fn order_index(view: &OrderView) -> Vec<(Key, Vec<u8>)> {
     let OrderView { tenant, id, order, first, .. } = view;
     let id_row = || encode(&RecordRow::from(*id));
     let mut rows = vec![

@@ -2,15 +2,18 @@
 //!
 //! In reading order: `views` says what each view is and how a commit changes it (pure); `fold` puts one commit's
 //! changes to all of them together; `store` keeps the rows and answers reads; `projector` follows the journal;
-//! `rebuild` folds the log anew beside what is there, `scratch` to compare; `reader` makes reads see the caller's own writes.
+//! `rebuild` folds the log anew beside what is there, `scratch` to compare; `compare` holds the rows of two folds against
+//! each other; `reader` makes reads see the caller's own writes.
 //!
 //! What must stay true: everything here can be deleted and comes back from the journal, the same to the last byte.
 
+pub mod compare;
 mod fold;
 pub mod progress;
 pub mod projector;
 pub mod reader;
 pub mod rebuild;
+pub mod rules;
 pub mod scratch;
 pub mod store;
 #[cfg(test)]

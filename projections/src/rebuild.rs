@@ -156,8 +156,8 @@ fn give_up(store: &Store) -> Result<(), StoreError> {
 ///
 /// The views are kept in the system's directory for temporary files while they are needed.
 pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result<ViewsDigest, RebuildError> {
-    let scratch = Scratch(std::env::temp_dir().join(format!("daybook-fresh-{}", Uuid::now_v7())));
-    let path = scratch.0.join("views");
+    let scratch = Scratch::new("fresh");
+    let path = scratch.path("views");
     let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
     let upto = match upto {
         Some(upto) => upto.to_vec(),
@@ -169,7 +169,19 @@ pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result
 }
 
 /// A directory that is gone when this is.
-pub(crate) struct Scratch(pub(crate) PathBuf);
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// In the system's directory for temporary files; made when something is put into it.
+    pub(crate) fn new(purpose: &str) -> Self {
+        Scratch(std::env::temp_dir().join(format!("daybook-{purpose}-{}", Uuid::now_v7())))
+    }
+
+    /// A place in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -179,7 +191,7 @@ impl Drop for Scratch {
     }
 }
 
-async fn ends(journal: &dyn Journal) -> Result<Vec<u64>, ReadError> {
+pub(crate) async fn ends(journal: &dyn Journal) -> Result<Vec<u64>, ReadError> {
     let mut ends = Vec::new();
     for partition in 0..journal.partitions() {
         ends.push(journal.last_sequence(partition).await?);
@@ -198,7 +210,7 @@ const WRITE: usize = 20_000;
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Folds each partition from where the writer's generation is up to a sequence. Returns how many commits that were.
-async fn fold_log(
+pub(crate) async fn fold_log(
     journal: &dyn Journal,
     writer: Writer,
     upto: &[u64],
@@ -300,7 +312,7 @@ impl From<Stopped> for RebuildError {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {

@@ -8,7 +8,6 @@ use ledger::codec::Sealed;
 use ledger::commit::Recorded;
 use ledger::ids::Position;
 use ledger::journal::Subject;
-use uuid::Uuid;
 
 use crate::rebuild::Scratch;
 use crate::store::{Entry, StoreError, StoreOptions, Views, Writer};
@@ -35,8 +34,8 @@ pub struct Impossible {
 impl ScratchViews {
     /// Empty views.
     pub fn new() -> Result<Self, StoreError> {
-        let directory = Scratch(std::env::temp_dir().join(format!("daybook-fresh-{}", Uuid::now_v7())));
-        let views = Views::open(&directory.0.join("views"), &StoreOptions::default())?;
+        let directory = Scratch::new("fresh");
+        let views = Views::open(&directory.path("views"), &StoreOptions::default())?;
         let writer = Writer::new(Arc::clone(views.store()), views.store().live());
         Ok(ScratchViews { writer, views, barred: HashSet::new(), _directory: directory })
     }

@@ -1,6 +1,7 @@
 //! The views against real journals and real stores. What is shared: a shop that writes to an embedded journal, and a
 //! journal that can be made to misbehave.
 
+mod compare;
 mod faulty;
 mod fold;
 mod generations;

@@ -1,6 +1,7 @@
 //! A running server's API, for commands that work through it: only the server writes the log and the views.
 
-use reqwest::{Client, Method};
+use futures::StreamExt;
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{Failure, chain};
@@ -46,16 +47,41 @@ impl Remote {
             Some(body) => request.json(body),
             None => request,
         };
-        let unreachable = |error: reqwest::Error| {
-            Failure::new(chain(&error)).hint("is the server running, and is --server right?")
-        };
-        let reply = request.send().await.map_err(unreachable)?;
-        let status = reply.status();
-        let document: Value = reply.json().await.map_err(unreachable)?;
-        if status.is_success() {
-            return Ok(document);
-        }
-        let detail = document["detail"].as_str().unwrap_or("the server refused");
-        Err(Failure::new(format!("{status}: {detail}")))
+        sent(request).await?.json().await.map_err(unreachable)
     }
+
+    /// An answer of many lines, as it comes in.
+    pub(super) async fn lines(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key).query(query);
+        let mut parts = sent(request).await?.bytes_stream();
+        let mut waiting = Vec::new();
+        while let Some(part) = parts.next().await {
+            waiting.extend_from_slice(&part.map_err(unreachable)?);
+            let whole = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            waiting[..whole].split_inclusive(|byte| *byte == b'\n').try_for_each(&mut each)?;
+            waiting.drain(..whole);
+        }
+        Ok(())
+    }
+}
+
+/// The answer, if it is a success.
+async fn sent(request: RequestBuilder) -> Result<Response, Failure> {
+    let reply = request.send().await.map_err(unreachable)?;
+    let status = reply.status();
+    if status.is_success() {
+        return Ok(reply);
+    }
+    let document: Value = reply.json().await.map_err(unreachable)?;
+    let detail = document["detail"].as_str().unwrap_or("the server refused");
+    Err(Failure::new(format!("{status}: {detail}")))
+}
+
+fn unreachable(error: reqwest::Error) -> Failure {
+    Failure::new(chain(&error)).hint("is the server running, and is --server right?")
 }

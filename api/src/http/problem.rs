@@ -67,6 +67,7 @@ codes! {
     PersonalDataNotSealed "personal_data_not_sealed" CONFLICT "The personal data was never sealed"
     IdTaken "id_taken" CONFLICT "The id is taken"
     TooManyEntries "too_many_entries" CONFLICT "The order holds as many entries as it can"
+    DiffUnderWay "diff_under_way" CONFLICT "A comparison is under way"
     RebuildUnderWay "rebuild_under_way" CONFLICT "A rebuild is under way"
     NoRebuildUnderWay "no_rebuild_under_way" CONFLICT "No rebuild is under way"
     RebuildNotCompared "rebuild_not_compared" CONFLICT "The rebuild has not caught up"

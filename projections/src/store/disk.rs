@@ -13,7 +13,8 @@ use super::keys::Key;
 /// How long a store that was closed a moment ago may take to let go of its files.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
-/// An open store.
+/// An open store. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Disk {
     db: sled::Db,
 }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::keys::Key;
 use super::{Digest, StoreError};
 use crate::fold::{Base, Batch, FoldError, Recent};
+use crate::rules::Rules;
 
 /// To be raised when the meaning of a view changes in a way that the sample does not show.
 const VERSION: u64 = 3;
@@ -34,7 +35,7 @@ pub(crate) fn fingerprint() -> Result<[u8; 32], StoreError> {
     // Two batches, for the rows of changed orders as well as of new ones.
     let mut rows = Rows::default();
     for part in commits.chunks(3) {
-        let mut batch = Batch::new(&rows, &mut recent);
+        let mut batch = Batch::new(&rows, &mut recent, Rules::default());
         for recorded in part {
             batch.fold(recorded, None).map_err(|error| match error {
                 FoldError::Impossible(reason) => StoreError::Damaged(format!("the sample: {reason}")),

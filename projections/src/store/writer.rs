@@ -14,6 +14,7 @@ use super::rows::{Checkpoint, encode};
 use super::tally::{KnownHashes, Tallied, Tally};
 use super::{Generation, Store, StoreError};
 use crate::fold::{Batch, FoldError, Recent};
+use crate::rules::Rules;
 
 /// A commit to be folded: decoded, and as it stands in the log.
 pub(crate) struct Entry {
@@ -35,11 +36,19 @@ pub(crate) struct Writer {
     generation: Arc<Generation>,
     recent: Recent,
     hashes: KnownHashes,
+    rules: Rules,
 }
 
 impl Writer {
     pub(crate) fn new(store: Arc<Store>, generation: Arc<Generation>) -> Self {
-        Writer { store, generation, recent: Recent::default(), hashes: KnownHashes::default() }
+        let (recent, hashes) = (Recent::default(), KnownHashes::default());
+        Writer { store, generation, recent, hashes, rules: Rules::default() }
+    }
+
+    /// The same by other rules.
+    #[cfg(any(test, feature = "wrong-rules"))]
+    pub(crate) fn by(self, rules: Rules) -> Self {
+        Writer { rules, ..self }
     }
 
     pub(crate) fn generation(&self) -> &Arc<Generation> {
@@ -74,7 +83,7 @@ impl Writer {
     fn fold_and_apply(&mut self, entries: &[Entry]) -> Result<Option<(usize, ImpossibleReason)>, StoreError> {
         let mut newest: BTreeMap<u16, &Entry> = BTreeMap::new();
         let tally = Tally::new(&self.generation, &self.hashes);
-        let mut batch = Batch::new(&tally, &mut self.recent);
+        let mut batch = Batch::new(&tally, &mut self.recent, self.rules);
         for (index, entry) in entries.iter().enumerate() {
             match batch.fold(&entry.recorded, entry.sealed.as_ref()) {
                 Ok(()) => {}

@@ -19,14 +19,14 @@ use crate::{Digest, Views, ViewsDigest};
 
 /// A command for one of a few orders; most that make no sense are refused, and leave no commit.
 #[derive(Debug, Clone)]
-struct Step {
-    order: u8,
-    action: u8,
-    attempt: u8,
-    minor: i64,
+pub(super) struct Step {
+    pub(super) order: u8,
+    pub(super) action: u8,
+    pub(super) attempt: u8,
+    pub(super) minor: i64,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (0..5_u8, 0..14_u8, 0..2_u8, 1..1500_i64).prop_map(|(order, action, attempt, minor)| Step {
         order,
         action,
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The commits that the steps make, in a log of two partitions.
-fn log(steps: &[Step]) -> Vec<Entry> {
+pub(super) fn log(steps: &[Step]) -> Vec<Entry> {
     let tenants: [TenantId; 2] = ["demo".parse().unwrap(), "other".parse().unwrap()];
     let mut orders: HashMap<RecordId, Order> = HashMap::new();
     let mut ends = [0_u64; 2];
@@ -106,7 +106,11 @@ fn request(index: usize, step: &Step) -> (Cause, Command) {
 }
 
 /// Folds the log in batches of the given sizes, over and over; `forget` starts a new writer with every batch.
-fn fold(entries: Vec<Entry>, sizes: &[usize], forget: bool) -> (ViewsDigest, tempfile::TempDir, Views) {
+pub(super) fn fold(
+    entries: Vec<Entry>,
+    sizes: &[usize],
+    forget: bool,
+) -> (ViewsDigest, tempfile::TempDir, Views) {
     let dir = tempfile::tempdir().unwrap();
     let views = open(&dir.path().join("views"));
     let new = || Writer::new(Arc::clone(views.store()), views.store().live());

@@ -245,7 +245,7 @@ async fn views_that_differ_raise_an_alarm_and_are_not_swapped() {
 async fn views_of_another_version_are_replaced_without_an_alarm() {
     let server = Server::start().await;
     server.miswrite().await;
-    server.views.store().pretend_version(1, &[7; 32]);
+    server.views.store().pretend_version(1, &[7; 32]).unwrap();
     server.rebuilds.start(false).await.unwrap();
     let compared = server.is(RebuildState::Done).await.compared.unwrap();
     assert!(!compared.is_same() && !compared.is_same_version);
@@ -260,7 +260,7 @@ async fn another_versions_views_are_served_while_this_versions_are_folded() {
     let (id, position) = server.shop.submit("A-9").await;
     reached(&server.projector, position).await;
     server.miswrite().await;
-    server.views.store().pretend_version(1, &[7; 32]);
+    server.views.store().pretend_version(1, &[7; 32]).unwrap();
     let shop = server.stop().await;
     let views = shop.views();
     assert_eq!(views.generation(), 1, "they can be read");

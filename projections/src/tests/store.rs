@@ -164,7 +164,7 @@ async fn rows_that_this_version_cannot_read_are_left_beside_a_new_generation_and
     let shop = folded().await;
     let views = shop.views();
     let old = views.store().live().number;
-    views.store().pretend_version(old, &[7; 32]);
+    views.store().pretend_version(old, &[7; 32]).unwrap();
     // A row as this version would not have written it.
     let row = (keys::orders(&tenant()).at(shop.last().await), Some(vec![2, 3, 4]));
     views.store().live().rows.apply([row]).unwrap();
@@ -176,8 +176,8 @@ async fn rows_that_this_version_cannot_read_are_left_beside_a_new_generation_and
     assert!(corpses(&shop.views_path()).is_empty());
 
     // The older version comes back and finds its rows as it left them.
-    views.store().pretend_version(2, &[8; 32]);
-    views.store().pretend_version(old, &fingerprint().unwrap());
+    views.store().pretend_version(2, &[8; 32]).unwrap();
+    views.store().pretend_version(old, &fingerprint().unwrap()).unwrap();
     drop(views);
     let views = shop.views();
     assert_eq!((views.generation(), views.checkpoint(0)), (1, shop.last().await.sequence));
