@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
 mod doctor;
+mod export;
 mod history;
 mod progress;
 mod quarantine;
@@ -41,6 +42,8 @@ enum Command {
     History(history::History),
     /// Fold the whole log into new views and make them live. The server must be stopped.
     Rebuild(rebuild::Rebuild),
+    /// Write the log, its events, the orders or their totals to files. Reads beside a running server.
+    Export(export::Export),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
     /// Check the journal, the views and the disk.
@@ -180,7 +183,11 @@ impl Cli {
         // A server tells its story; a command speaks up when something is wrong.
         let level = match command {
             Command::Serve => "info",
-            Command::History(_) | Command::Rebuild(_) | Command::Quarantine(_) | Command::Doctor(_) => "warn",
+            Command::History(_)
+            | Command::Rebuild(_)
+            | Command::Export(_)
+            | Command::Quarantine(_)
+            | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
         runtime.block_on(async move {
@@ -188,6 +195,7 @@ impl Cli {
                 Command::Serve => serve::run(config).await,
                 Command::History(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
+                Command::Export(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,
             }

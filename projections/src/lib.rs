@@ -19,5 +19,5 @@ pub mod views;
 pub use progress::Progress;
 pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
-pub use rebuild::{RebuildError, RebuildReport, fresh_digest, rebuild};
+pub use rebuild::{FreshViews, RebuildError, RebuildReport, fresh_digest, fresh_views, rebuild};
 pub use store::{Digest, StoreError, StoreOptions, Views, ViewsDigest};

@@ -174,6 +174,17 @@ pub(crate) fn expiry(at: Timestamp) -> Key {
     expiries().moment(at)
 }
 
+/// Prefix of all totals.
+pub(crate) fn all_totals() -> Key {
+    Key::of(Kind::Totals)
+}
+
+/// Whose totals a key names.
+pub(crate) fn totals_tenant(key: &[u8]) -> Option<TenantId> {
+    let name = key.strip_prefix(&[Kind::Totals as u8])?.split(|&byte| byte == 0).next()?;
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
 /// Prefix of a tenant's totals; the currency's code follows.
 pub(crate) fn tenant_totals(tenant: &TenantId) -> Key {
     Key::of(Kind::Totals).tenant(tenant)

@@ -143,6 +143,22 @@ impl Views {
         })
     }
 
+    /// Every tenant that has an order, sorted.
+    pub fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::all_totals();
+            let mut tenants = Vec::new();
+            for row in live.rows.range(&prefix, &prefix.end()) {
+                let tenant = keys::totals_tenant(&row?.0)
+                    .ok_or_else(|| StoreError::Damaged("totals without a tenant".to_owned()))?;
+                if tenants.last() != Some(&tenant) {
+                    tenants.push(tenant);
+                }
+            }
+            Ok(tenants)
+        })
+    }
+
     /// An offer, and the commit that registered it last.
     pub fn offer(
         &self,
