@@ -34,6 +34,9 @@ pub(super) struct Export {
     /// Only before this time (RFC 3339), or up to this position
     #[arg(long, value_name = "TIME|POSITION")]
     to: Option<String>,
+    /// Rows of a Parquet file, after which the next one begins
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = clap::value_parser!(u64).range(1..))]
+    part_rows: u64,
     /// Go on with an export that was cut short
     #[arg(long)]
     resume: bool,
@@ -85,6 +88,7 @@ impl Export {
         options.from = moment("--from", self.from)?;
         options.to = moment("--to", self.to)?;
         options.resume = self.resume;
+        options.part_rows = self.part_rows;
         options.live_views = Some(startup::views_path(config));
         let journal = startup::open_journal_read_only(config).await?;
         let mut shown = ProgressReport::new(unit(options.what), self.json);

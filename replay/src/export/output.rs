@@ -8,7 +8,7 @@ use super::{ExportError, ExportOptions, Format, What, events, orders};
 use std::path::PathBuf;
 
 /// Rows after which a file of lines is flushed and the manifest written: what a crash costs at most.
-const SAVE_EVERY: u64 = 50_000;
+const SAVE_EVERY: u64 = 10_000;
 
 /// The output of one export.
 pub(super) struct Output {
