@@ -17,12 +17,14 @@ use std::time::Duration;
 use ledger::commit::Recorded;
 use ledger::ids::{Position, RecordId};
 use ledger::journal::{Journal, ReadError};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use chunks::{Chunk, End, chunks};
+pub(crate) use chunks::{Chunk, End, chunks, chunks_here};
 pub use waiters::Waiter;
 use waiters::Waiters;
+pub(crate) use write::Between;
+use write::Message;
 
 use crate::store::{Generation, Stopped, StoreError, Views, Writer, hash};
 
@@ -107,6 +109,8 @@ pub struct Projector {
 
 struct Handle {
     shared: Arc<Shared>,
+    /// To the writer, which ends when those who follow the log are gone.
+    works: mpsc::WeakSender<Message>,
     stop: watch::Sender<bool>,
     running: Mutex<Option<Running>>,
 }
@@ -180,7 +184,8 @@ impl Projector {
             tasks.spawn(watchdog::watch(Arc::clone(&shared), end.partition, stop.subscribe()));
         }
         let running = Mutex::new(Some(Running { tasks, writer }));
-        Ok(Projector { handle: Arc::new(Handle { shared, stop, running }) })
+        let works = works.downgrade();
+        Ok(Projector { handle: Arc::new(Handle { shared, works, stop, running }) })
     }
 
     /// All partitions together: the worst state, the sums of the numbers.
@@ -231,6 +236,19 @@ impl Projector {
     /// the reading and the waiting is missed.
     pub fn watch(&self, record: RecordId) -> Waiter {
         Waiters::watch(&self.handle.shared.waiters, record)
+    }
+
+    /// Has something done by the writer between two batches. Nothing when it has stopped, and then `between` is dropped.
+    pub(crate) async fn between_batches(&self, between: Between) {
+        if let Some(works) = self.handle.works.upgrade()
+            && works.send(Message::Between(between)).await.is_err()
+        {
+            tracing::debug!("the projector's writer has stopped");
+        }
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<dyn Journal> {
+        &self.handle.shared.journal
     }
 
     /// Finishes what is being written, makes it durable, and stops. A second call does nothing.
@@ -299,15 +317,18 @@ impl Shared {
 }
 
 /// Where a partition of the views and of the log ends.
-struct PartitionEnd {
-    partition: u16,
-    applied: u64,
-    last: u64,
+pub(crate) struct PartitionEnd {
+    pub(crate) partition: u16,
+    pub(crate) applied: u64,
+    pub(crate) last: u64,
 }
 
 /// Makes sure that the views were folded from this log: it reaches as far as they do, and the commit that they
 /// stand on is the one they remember.
-async fn check_log(journal: &dyn Journal, generation: &Generation) -> Result<Vec<PartitionEnd>, StartError> {
+pub(crate) async fn check_log(
+    journal: &dyn Journal,
+    generation: &Generation,
+) -> Result<Vec<PartitionEnd>, StartError> {
     let folded = generation.checkpoints()?;
     let partitions = journal.partitions();
     if folded.len() > usize::from(partitions) {

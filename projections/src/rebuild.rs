@@ -2,6 +2,10 @@
 //!
 //! Reading and decoding, and folding and writing, are the projector's own code; only what is around them differs.
 
+mod background;
+mod online;
+mod status;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +14,17 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use ledger::ids::Position;
 use ledger::journal::{Journal, ReadError};
+pub use online::{RebuildRefused, Rebuilds};
+pub use status::{Comparison, RebuildKind, RebuildState, RebuildStatus};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::progress::Progress;
-use crate::projector::{Chunk, End, chunks};
-use crate::store::{Digest, Entry, Stopped, StoreError, StoreOptions, Views, ViewsDigest, Writer};
+use crate::projector::{Chunk, End, StartError, check_log, chunks};
+use crate::store::{
+    Digest, Entry, Generation, Goal, Intent, Stopped, Store, StoreError, StoreOptions, Views, ViewsDigest,
+    Writer,
+};
 
 /// What a rebuild did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +36,9 @@ pub struct RebuildReport {
     /// Digest of the generation that was live before; none when there was none, or when it was folded up to
     /// another place in the log or by another version, so that the two cannot be compared.
     pub previous_digest: Option<Digest>,
-    /// Commits folded.
+    /// Commits that an earlier rebuild had folded before it was cut short; 0 when there was none.
+    pub resumed_at: u64,
+    /// Commits in the generation.
     pub commits: u64,
 }
 
@@ -53,7 +64,8 @@ pub enum RebuildError {
 /// Folds the whole log into a new generation of the store at `path` and makes it live.
 ///
 /// Offline: the store must not be open elsewhere. The generation that was live before is kept, older ones are not.
-/// A rebuild that is cut short leaves everything as it was.
+/// Until the end what was live still is. A rebuild whose process dies, or whose journal goes away, is gone on with by
+/// the next one, from where it was; so is one that a server began.
 pub async fn rebuild(
     journal: &dyn Journal,
     path: &Path,
@@ -63,23 +75,81 @@ pub async fn rebuild(
     let (path, options) = (path.to_owned(), options.clone());
     let views = blocking(move || Views::open(&path, &options)).await?;
     let store = Arc::clone(views.store());
-    let generation = {
-        let store = Arc::clone(&store);
-        Arc::new(blocking(move || store.new_generation()).await?)
-    };
+    let generation = resume_or_begin(journal, &store).await?;
+    let resumed_at = generation.folded();
     let upto = ends(journal).await?;
     let writer = Writer::new(Arc::clone(&store), Arc::clone(&generation));
-    let commits = fold_log(journal, writer, &upto, progress).await?;
+    let folded = match fold_log(journal, writer, &upto, progress).await {
+        Ok(folded) => folded,
+        Err(error) => {
+            if !matches!(error, RebuildError::Journal(_)) {
+                // Another try would end in the same place.
+                drop(generation);
+                blocking(move || give_up(&store)).await?;
+            }
+            return Err(error);
+        }
+    };
     let finished = blocking(move || {
-        let ViewsDigest { digest, checkpoint } = generation.digest()?;
+        let ViewsDigest { digest, checkpoint } = generation.digest();
         let previous = store.live();
-        let is_comparable = store.is_of_this_version(&previous)? && previous.checkpoints()? == checkpoint;
-        let previous_digest = if is_comparable { Some(previous.digest()?.digest) } else { None };
+        let is_comparable =
+            store.is_of_this_version(previous.number)? && previous.checkpoints()? == checkpoint;
+        // By a scan, which finds what the disk did to the rows too: nobody waits for it here.
+        let previous_digest = if is_comparable { Some(previous.digest_by_scan()?.digest) } else { None };
         let number = generation.number;
         store.swap(generation)?;
-        Ok(RebuildReport { generation: number, digest, previous_digest, commits })
+        drop(previous);
+        store.drop_unused()?;
+        Ok(RebuildReport {
+            generation: number,
+            digest,
+            previous_digest,
+            resumed_at,
+            commits: resumed_at + folded,
+        })
     });
     Ok(finished.await?)
+}
+
+/// The generation of a rebuild that was cut short, if this log can follow what it holds; else a new one.
+async fn resume_or_begin(journal: &dyn Journal, store: &Arc<Store>) -> Result<Arc<Generation>, RebuildError> {
+    let noted = {
+        let store = Arc::clone(store);
+        blocking(move || match store.intent()? {
+            Some(Intent { generation, goal: Goal::Rebuild, .. })
+                if store.is_of_this_version(generation)? =>
+            {
+                store.generation(generation)
+            }
+            Some(_) | None => Ok(None),
+        })
+        .await?
+    };
+    if let Some(generation) = noted {
+        match check_log(journal, &generation).await {
+            Ok(_) => return Ok(generation),
+            Err(StartError::LogWentBackwards(reason)) => {
+                tracing::warn!(reason, "the half-folded views are of another log; folding from the start");
+            }
+            Err(StartError::Journal(error)) => return Err(error.into()),
+            Err(StartError::Store(error)) => return Err(error.into()),
+            Err(StartError::Thread(error)) => return Err(StoreError::Disk(error).into()),
+        }
+    }
+    let store = Arc::clone(store);
+    let begun = blocking(move || {
+        let generation = store.new_generation()?;
+        store.note_intent(Some(Intent::rebuild(generation.number)))?;
+        store.drop_unused()?;
+        Ok(generation)
+    });
+    Ok(begun.await?)
+}
+
+fn give_up(store: &Store) -> Result<(), StoreError> {
+    store.note_intent(None)?;
+    store.drop_unused()
 }
 
 /// The digest of views folded afresh from the log, up to a sequence per partition, or to its present end.
@@ -90,8 +160,7 @@ pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result
         Some(upto) => upto.to_vec(),
         None => ends(journal).await?,
     };
-    let fresh = fresh_views(journal, &upto, |_| {}).await?;
-    Ok(blocking(move || fresh.views().digest()).await?)
+    Ok(fresh_views(journal, &upto, |_| {}).await?.views().digest())
 }
 
 /// Views that were folded afresh from the log. They are gone when this is.
@@ -153,7 +222,7 @@ const WRITE: usize = 20_000;
 /// A tail that brings nothing for so long although there is more has failed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
-/// Folds each partition from the start up to a sequence. Returns how many commits there were.
+/// Folds each partition from where the writer's generation is up to a sequence. Returns how many commits that were.
 async fn fold_log(
     journal: &dyn Journal,
     writer: Writer,
@@ -161,13 +230,20 @@ async fn fold_log(
     mut progress: impl FnMut(Progress),
 ) -> Result<u64, RebuildError> {
     let (works, waiting) = mpsc::channel(QUEUE);
+    let from: Vec<u64> =
+        (0..journal.partitions()).map(|partition| writer.generation().reached(partition)).collect();
     let folded = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&folded);
     let thread = tokio::task::spawn_blocking(move || write_all(writer, waiting, &counter));
 
-    let (started, last) = (Instant::now(), upto.iter().sum());
-    let mut report = || progress(Progress::at(folded.load(Ordering::Relaxed), last, started.elapsed()));
-    let fed = feed(journal, works, upto, &mut report).await;
+    let (started, last) = (Instant::now(), upto.iter().sum::<u64>());
+    let there = from.iter().sum::<u64>();
+    let mut report = || {
+        let done = folded.load(Ordering::Relaxed);
+        let of_this_run = Progress::at(done, last.saturating_sub(there), started.elapsed());
+        progress(Progress { done: there + done, total: last, ..of_this_run });
+    };
+    let fed = feed(journal, works, &from, upto, &mut report).await;
     // Whatever the writer stumbled over came before what the reader did.
     thread.await.map_err(|error| StoreError::Damaged(format!("the writer panicked: {error}")))??;
     fed?;
@@ -179,13 +255,14 @@ async fn fold_log(
 async fn feed(
     journal: &dyn Journal,
     works: mpsc::Sender<Vec<Entry>>,
+    from: &[u64],
     upto: &[u64],
     report: &mut impl FnMut(),
 ) -> Result<(), RebuildError> {
-    for (partition, &upto) in (0..journal.partitions()).zip(upto) {
-        let mut reached = 0;
+    for (partition, (&from, &upto)) in (0..journal.partitions()).zip(from.iter().zip(upto)) {
+        let mut reached = from;
         if reached < upto {
-            let mut chunks = chunks(journal.tail(partition, 0).await?, partition, 0, BATCH);
+            let mut chunks = chunks(journal.tail(partition, from).await?, partition, from, BATCH);
             while reached < upto {
                 let Chunk { mut entries, end } = next(&mut chunks).await?;
                 entries.truncate(usize::try_from(upto - reached).unwrap_or(usize::MAX));

@@ -10,18 +10,24 @@
 mod digest;
 mod disk;
 mod fingerprint;
+mod generations;
 pub(crate) mod keys;
 mod queries;
 pub(crate) mod rows;
+mod tally;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 pub use digest::{Digest, ViewsDigest};
 use disk::{Disk, Tree};
 pub(crate) use fingerprint::fingerprint;
+pub use generations::GenerationInfo;
+pub(crate) use generations::{Goal, Intent, SwapWhen};
+use generations::{generations, new_generation};
 pub use queries::Views;
 pub(crate) use writer::{Entry, Stopped, Writer, hash};
 
@@ -65,6 +71,10 @@ pub(crate) struct Store {
     meta: Tree,
     /// What reads see. Held only for as long as it takes to clone the `Arc`.
     live: RwLock<Arc<Generation>>,
+    /// Generations in use, the live one or not. One that somebody reads is not dropped under their hands.
+    in_use: Mutex<BTreeMap<u64, Weak<Generation>>>,
+    /// Held while a note that was read is written again.
+    notes: Mutex<()>,
     /// Held while rows are written, and while somebody needs them to stand still.
     writing: Mutex<()>,
     /// Dropped last: the next process comes in after sled has let go.
@@ -75,13 +85,14 @@ pub(crate) struct Store {
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) rows: Tree,
-    /// The sequences of its checkpoints by partition, as they stand in the rows: every accepted command asks.
-    reached: RwLock<Vec<u64>>,
+    /// What the rows say of themselves, at hand: every accepted command asks.
+    reached: RwLock<ViewsDigest>,
 }
 
 const META: &str = "meta";
 const LIVE: &str = "live";
 const PREVIOUS: &str = "previous";
+const REBUILDING: &str = "rebuilding";
 
 fn tree_name(generation: u64) -> String {
     format!("generation-{generation}")
@@ -117,11 +128,14 @@ impl Store {
             Err(error @ (StoreError::Locked { .. } | StoreError::Disk(_))) => return Err(error),
         };
         tracing::info!(path = %path.display(), generation = live.number, "view store open");
+        let live = Arc::new(live);
         Ok(Store {
             path: path.to_owned(),
             disk,
             meta,
-            live: RwLock::new(Arc::new(live)),
+            in_use: Mutex::new(BTreeMap::from([(live.number, Arc::downgrade(&live))])),
+            live: RwLock::new(live),
+            notes: Mutex::new(()),
             writing: Mutex::new(()),
             _lock: lock,
         })
@@ -135,42 +149,6 @@ impl Store {
     /// Keeps rows from being written until the guard is dropped.
     pub(crate) fn hold_still(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new, empty generation beside the live one.
-    pub(crate) fn new_generation(&self) -> Result<Generation, StoreError> {
-        new_generation(&self.disk, &self.meta)
-    }
-
-    /// Whether a generation's rows were written by this version of the views.
-    pub(crate) fn is_of_this_version(&self, generation: &Generation) -> Result<bool, StoreError> {
-        let schema = self.meta.get(schema_name(generation.number))?;
-        Ok(schema.as_deref() == Some(&fingerprint()?[..]))
-    }
-
-    /// Makes a generation live, keeps the one that was, and drops those before it. One that was never filled is
-    /// not worth keeping: then the one before it is.
-    pub(crate) fn swap(&self, generation: Arc<Generation>) -> Result<(), StoreError> {
-        let before = self.live();
-        let kept = match before.checkpoints()?.is_empty() {
-            true => number(&self.meta, PREVIOUS)?,
-            false => Some(before.number),
-        };
-        // Its rows are on disk before anything says that they count.
-        self.disk.flush()?;
-        make_live(&self.meta, generation.number, kept)?;
-        self.disk.flush()?;
-        let live = generation.number;
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = generation;
-        tracing::info!(generation = live, previous = kept, "view generation swapped");
-        drop_all_but(&self.disk, &[Some(live), kept])
-    }
-
-    #[cfg(test)]
-    pub(crate) fn generations(&self) -> Vec<u64> {
-        let mut generations = generations(&self.disk);
-        generations.sort_unstable();
-        generations
     }
 
     /// Notes a generation as another version's.
@@ -203,24 +181,46 @@ impl Store {
 impl Generation {
     fn new(number: u64, rows: Tree) -> Result<Self, StoreError> {
         let generation = Generation { number, rows, reached: RwLock::default() };
-        *generation.reached.write().unwrap_or_else(PoisonError::into_inner) = generation.checkpoints()?;
+        let checkpoint = generation.checkpoints()?;
+        let digest = match generation.rows.get(keys::digest())? {
+            Some(row) => Digest::from_bytes(rows::decode(&row)?),
+            None => Digest::default(),
+        };
+        *generation.reached.write().unwrap_or_else(PoisonError::into_inner) =
+            ViewsDigest { digest, checkpoint };
         Ok(generation)
+    }
+
+    fn reached_now(&self) -> RwLockReadGuard<'_, ViewsDigest> {
+        self.reached.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digest of its rows and its checkpoint, without a look at the rows.
+    pub(crate) fn digest(&self) -> ViewsDigest {
+        self.reached_now().clone()
     }
 
     /// The sequence that a partition is folded to, 0 when nothing of it is; without a look at the rows.
     pub(crate) fn reached(&self, partition: u16) -> u64 {
-        let reached = self.reached.read().unwrap_or_else(PoisonError::into_inner);
-        reached.get(usize::from(partition)).copied().unwrap_or(0)
+        self.reached_now().checkpoint.get(usize::from(partition)).copied().unwrap_or(0)
     }
 
-    /// Notes that the rows with this checkpoint are visible.
-    pub(crate) fn has_reached(&self, partition: u16, sequence: u64) {
+    /// How many commits are folded into it, of all partitions.
+    pub(crate) fn folded(&self) -> u64 {
+        self.reached_now().checkpoint.iter().sum()
+    }
+
+    /// Notes that the rows with these checkpoints, and with this digest, are visible.
+    pub(crate) fn has_reached(&self, newest: impl IntoIterator<Item = (u16, u64)>, digest: Digest) {
         let mut reached = self.reached.write().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::from(partition);
-        if reached.len() <= index {
-            reached.resize(index + 1, 0);
+        reached.digest = digest;
+        for (partition, sequence) in newest {
+            let index = usize::from(partition);
+            if reached.checkpoint.len() <= index {
+                reached.checkpoint.resize(index + 1, 0);
+            }
+            reached.checkpoint[index] = sequence;
         }
-        reached[index] = sequence;
     }
 
     /// How far a partition is folded; none when nothing of it is.
@@ -242,12 +242,31 @@ impl Generation {
         Ok(sequences)
     }
 
-    /// The digest of the rows as they are; the caller sees to it that they stand still.
-    pub(crate) fn digest(&self) -> Result<ViewsDigest, StoreError> {
+    /// Writes what a wrong rule would have written: this row is gone, and counted as gone.
+    #[cfg(test)]
+    pub(crate) fn miswrite(&self, key: &keys::Key) {
+        let row = self.rows.get(key).expect("the store can be read").expect("there is such a row");
+        let mut digest = self.digest().digest;
+        digest.take_out(digest::RowHash::of(key.as_ref(), &row));
+        let writes = [(key.clone(), None), (keys::digest(), Some(rows::encode(&digest.to_bytes())))];
+        self.rows.apply(writes).expect("the store can be written");
+        self.has_reached([], digest);
+    }
+
+    /// Makes a checkpoint stand on another commit.
+    #[cfg(test)]
+    pub(crate) fn forget_hash(&self, partition: u16) {
+        let checkpoint = self.checkpoint(partition).expect("the store can be read").expect("a checkpoint");
+        let other = rows::encode(&rows::Checkpoint { hash: [0; 32], ..checkpoint });
+        self.rows.apply([(keys::checkpoint(partition), Some(other))]).expect("the store can be written");
+    }
+
+    /// The digest, taken from the rows as they are; the caller sees to it that they stand still.
+    pub(crate) fn digest_by_scan(&self) -> Result<ViewsDigest, StoreError> {
         let mut digest = Digest::default();
         for row in self.rows.rows() {
             let (key, row) = row?;
-            if !keys::is_checkpoint(&key) {
+            if !keys::is_bookkeeping(&key) {
                 digest.add(&key, &row);
             }
         }
@@ -288,7 +307,8 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
         disk.flush()?;
     }
     let before = [noted, previous].into_iter().flatten().find(|number| *number != live.number);
-    drop_all_but(disk, &[Some(live.number), before])?;
+    let rebuilding = Intent::noted(&meta)?.map(|intent| intent.generation);
+    drop_all_but(disk, &[Some(live.number), before, rebuilding])?;
     // What follows reads it anyway; a checkpoint that cannot be read is damage worth knowing at once.
     live.checkpoints()?;
     Ok((meta, live))
@@ -301,24 +321,10 @@ fn number(meta: &Tree, name: &str) -> Result<Option<u64>, StoreError> {
     Ok(Some(u64::from_be_bytes(bytes)))
 }
 
-fn generations(disk: &Disk) -> Vec<u64> {
-    let names = disk.tree_names();
-    names.iter().filter_map(|name| name.strip_prefix("generation-")?.parse().ok()).collect()
-}
-
-fn new_generation(disk: &Disk, meta: &Tree) -> Result<Generation, StoreError> {
-    let noted = [number(meta, LIVE)?, number(meta, PREVIOUS)?];
-    let newest = generations(disk).into_iter().chain(noted.into_iter().flatten()).max();
-    let number = newest.unwrap_or(0) + 1;
-    let rows = disk.tree(&tree_name(number))?;
-    meta.insert(&schema_name(number), &fingerprint()?)?;
-    Generation::new(number, rows)
-}
-
-/// Notes which generation is live and which was before, in one step.
+/// Notes which generation is live and which was before, in one step. Nothing is being rebuilt after it.
 fn make_live(meta: &Tree, live: u64, previous: Option<u64>) -> Result<(), StoreError> {
     let previous = previous.map(|number| number.to_be_bytes().to_vec());
-    meta.apply([(LIVE, Some(live.to_be_bytes().to_vec())), (PREVIOUS, previous)])
+    meta.apply([(LIVE, Some(live.to_be_bytes().to_vec())), (PREVIOUS, previous), (REBUILDING, None)])
 }
 
 fn drop_all_but(disk: &Disk, kept: &[Option<u64>]) -> Result<(), StoreError> {

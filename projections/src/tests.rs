@@ -3,6 +3,8 @@
 
 mod faulty;
 mod fold;
+mod generations;
+mod online;
 mod projector;
 mod queries;
 mod reader;

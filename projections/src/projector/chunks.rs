@@ -45,6 +45,20 @@ pub(crate) fn chunks(
     Box::pin(chunks.buffered(AHEAD))
 }
 
+/// The same, decoded by whoever asks for the next chunk, when they ask.
+pub(crate) fn chunks_here(
+    tail: Tail,
+    partition: u16,
+    after: u64,
+    most: usize,
+) -> impl Stream<Item = Chunk> + Send + Unpin {
+    let mut due = after + 1;
+    tail.ready_chunks(most.max(1)).map(move |results| {
+        let (stored, end) = in_order(results, &mut due);
+        decode_all(stored, end, partition)
+    })
+}
+
 /// The commits up to the first that is out of order, or up to the end of the tail.
 fn in_order(results: Vec<Result<Stored, ReadError>>, due: &mut u64) -> (Vec<Stored>, Option<End>) {
     let mut commits = Vec::with_capacity(results.len());

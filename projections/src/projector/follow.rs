@@ -10,7 +10,7 @@ use ledger::journal::ReadError;
 use tokio::sync::{mpsc, watch};
 
 use super::chunks::{End, chunks};
-use super::write::Work;
+use super::write::{Message, Work};
 use super::{Shared, Stopped};
 
 /// Why a tail is done with.
@@ -24,7 +24,7 @@ enum Ended {
 pub(super) async fn follow(
     shared: Arc<Shared>,
     partition: u16,
-    works: mpsc::Sender<Work>,
+    works: mpsc::Sender<Message>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut follower = Follower { shared, partition, works, wait: Duration::ZERO };
@@ -39,7 +39,7 @@ pub(super) async fn follow(
 struct Follower {
     shared: Arc<Shared>,
     partition: u16,
-    works: mpsc::Sender<Work>,
+    works: mpsc::Sender<Message>,
     /// The wait before the next try; grows with every failure, and is forgotten with every commit.
     wait: Duration,
 }
@@ -83,7 +83,12 @@ impl Follower {
             };
             if let Some(newest) = chunk.entries.last().map(|entry| entry.recorded.position.sequence) {
                 of.last.fetch_max(newest, Ordering::Relaxed);
-                if self.works.send(Work { entries: chunk.entries, stopped: None }).await.is_err() {
+                if self
+                    .works
+                    .send(Message::Work(Work { entries: chunk.entries, stopped: None }))
+                    .await
+                    .is_err()
+                {
                     return self.writer_is_gone(self.shared.applied(self.partition));
                 }
                 of.received.store(newest, Ordering::Relaxed);
@@ -132,7 +137,7 @@ impl Follower {
     /// By way of the writer, which has to be done with everything before it.
     async fn halt(&mut self, stopped: Stopped) -> Ended {
         let work = Work { entries: Vec::new(), stopped: Some(stopped) };
-        if self.works.send(work).await.is_err() {
+        if self.works.send(Message::Work(work)).await.is_err() {
             return self.writer_is_gone(self.shared.applied(self.partition));
         }
         Ended::ForGood

@@ -22,12 +22,23 @@ pub(super) struct Work {
     pub(super) stopped: Option<Stopped>,
 }
 
+/// What the thread is asked to do.
+pub(super) enum Message {
+    /// Fold and write.
+    Work(Work),
+    /// Do this between two batches, and go on with the writer that it gives back.
+    Between(Between),
+}
+
+/// What is done between two batches: nothing is being written, and the views stand at one place in the log.
+pub(crate) type Between = Box<dyn FnOnce(Writer) -> Writer + Send>;
+
 /// Starts the thread. It ends, with everything on disk, when every sender is gone.
 pub(super) fn spawn(
     shared: Arc<Shared>,
     writer: Writer,
     views: Views,
-) -> io::Result<(mpsc::Sender<Work>, JoinHandle<()>)> {
+) -> io::Result<(mpsc::Sender<Message>, JoinHandle<()>)> {
     let (works, waiting) = mpsc::channel(QUEUE);
     let thread = std::thread::Builder::new().name("projector".to_owned()).spawn(move || {
         run(&shared, writer, waiting);
@@ -38,9 +49,16 @@ pub(super) fn spawn(
     Ok((works, thread))
 }
 
-fn run(shared: &Shared, mut writer: Writer, mut waiting: mpsc::Receiver<Work>) {
+fn run(shared: &Shared, mut writer: Writer, mut waiting: mpsc::Receiver<Message>) {
     let mut last: Option<Instant> = None;
-    while let Some(work) = waiting.blocking_recv() {
+    while let Some(message) = waiting.blocking_recv() {
+        let work = match message {
+            Message::Work(work) => work,
+            Message::Between(between) => {
+                writer = between(writer);
+                continue;
+            }
+        };
         let since_last = last.map_or(PACE, |last| last.elapsed());
         if work.entries.len() < shared.options.batch {
             std::thread::sleep(PACE.saturating_sub(since_last));
@@ -48,15 +66,27 @@ fn run(shared: &Shared, mut writer: Writer, mut waiting: mpsc::Receiver<Work>) {
         last = Some(Instant::now());
         let mut works = vec![work];
         let mut size = works[0].entries.len();
+        let mut then = None;
         while size < shared.options.batch
-            && let Ok(work) = waiting.try_recv()
+            && let Ok(message) = waiting.try_recv()
         {
-            size += work.entries.len();
-            works.push(work);
+            match message {
+                Message::Work(work) => {
+                    size += work.entries.len();
+                    works.push(work);
+                }
+                Message::Between(between) => {
+                    then = Some(between);
+                    break;
+                }
+            }
         }
         if let Err(error) = write(shared, &mut writer, works) {
             fail(shared, &error);
             return;
+        }
+        if let Some(between) = then {
+            writer = between(writer);
         }
     }
 }

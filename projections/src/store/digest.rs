@@ -1,8 +1,8 @@
 //! Digests of rows that do not depend on the rows' order: each row's hash is added to a sum.
 //!
-//! A row can be added and taken away again, so a digest can later be kept up to date with every batch at the
-//! price of hashing what the batch changes. Rows are ours, not an adversary's: what an auditor relies on is a tree
-//! over the log, not this.
+//! A row can be added and taken away again, so a digest is kept up to date with every batch at the price of hashing
+//! what the batch changes. Rows are ours, not an adversary's: what an auditor relies on is a tree over the log, not
+//! this.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest([u64; 4]);
 
 /// A digest of all views, and the place in the log that they were folded up to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ViewsDigest {
     /// Of all rows but the checkpoint.
     pub digest: Digest,
@@ -22,17 +22,50 @@ pub struct ViewsDigest {
     pub checkpoint: Vec<u64>,
 }
 
-impl Digest {
-    /// Counts one row in.
-    pub(crate) fn add(&mut self, key: &[u8], row: &[u8]) {
+/// The hash of one row, by which it counts in a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowHash([u64; 4]);
+
+impl RowHash {
+    pub(crate) fn of(key: &[u8], row: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update((key.len() as u64).to_be_bytes());
         hash.update(key);
         hash.update(row);
-        let hash = hash.finalize();
-        for (sum, lane) in self.0.iter_mut().zip(hash.as_chunks::<8>().0) {
-            *sum = sum.wrapping_add(u64::from_be_bytes(*lane));
+        let mut lanes = [0; 4];
+        for (place, lane) in lanes.iter_mut().zip(hash.finalize().as_chunks::<8>().0) {
+            *place = u64::from_be_bytes(*lane);
         }
+        RowHash(lanes)
+    }
+}
+
+impl Digest {
+    /// Counts one row in.
+    pub(crate) fn add(&mut self, key: &[u8], row: &[u8]) {
+        self.add_hash(RowHash::of(key, row));
+    }
+
+    pub(crate) fn add_hash(&mut self, RowHash(lanes): RowHash) {
+        for (sum, lane) in self.0.iter_mut().zip(lanes) {
+            *sum = sum.wrapping_add(lane);
+        }
+    }
+
+    /// Takes a row out that was counted in before.
+    pub(crate) fn take_out(&mut self, RowHash(lanes): RowHash) {
+        for (sum, lane) in self.0.iter_mut().zip(lanes) {
+            *sum = sum.wrapping_sub(lane);
+        }
+    }
+
+    /// The digest that these bytes were made of.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        let mut digest = Digest::default();
+        for (place, lane) in digest.0.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *place = u64::from_be_bytes(*lane);
+        }
+        digest
     }
 }
 
@@ -70,5 +103,9 @@ mod tests {
             assert_ne!(digest, of(other));
         }
         assert_eq!(digest.to_string().len(), 64);
+        assert_eq!(Digest::from_bytes(digest.to_bytes()), digest);
+        let mut fewer = digest;
+        fewer.take_out(RowHash::of(b"a", b"1"));
+        assert_eq!(fewer, of(&[("b", "2")]));
     }
 }

@@ -35,6 +35,7 @@ enum Kind {
     Quarantine = 11,
     QuarantineId = 12,
     Waiting = 13,
+    Digest = 14,
 }
 
 /// A key, or the beginning of one.
@@ -87,6 +88,11 @@ impl Key {
         self.bytes(&seconds.to_be_bytes()).bytes(&(at.subsec_nanosecond().unsigned_abs()).to_be_bytes())
     }
 
+    /// The first key after this one.
+    pub(crate) fn next(self) -> Self {
+        self.bytes(&[0])
+    }
+
     /// The first key after all that begin with this one.
     pub(crate) fn end(&self) -> Self {
         let mut bytes = self.0.clone();
@@ -107,9 +113,31 @@ pub(crate) fn position_at_end(key: &[u8]) -> Option<Position> {
     Some(Position { partition: u16::from_be_bytes(*partition), sequence: u64::from_be_bytes(*sequence) })
 }
 
-/// Whether a key names a checkpoint, which no digest counts.
-pub(crate) fn is_checkpoint(key: &[u8]) -> bool {
-    key.first() == Some(&(Kind::Checkpoint as u8))
+/// Whether a key names what a generation remembers of itself, which no digest counts.
+pub(crate) fn is_bookkeeping(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| [Kind::Checkpoint as u8, Kind::Digest as u8].contains(kind))
+}
+
+/// Whether a row under this key may be written when there is one already. Every other row is written where there is
+/// none, and removed before it is written again.
+pub(crate) fn is_overwritten(key: &[u8]) -> bool {
+    let kinds = [Kind::Order, Kind::History, Kind::Totals, Kind::Offer, Kind::Quarantine];
+    key.first().is_some_and(|kind| kinds.map(|kind| kind as u8).contains(kind))
+}
+
+/// The first commit of the order, or of the webhook, whose own row or history a key names; none for another row.
+pub(crate) fn opened_at(key: &[u8]) -> Option<Position> {
+    let own = [Kind::Order, Kind::Quarantine].map(|kind| kind as u8);
+    match key.first()? {
+        kind if own.contains(kind) => position_at_end(key),
+        kind if *kind == Kind::History as u8 => position_at_end(key.split_last_chunk::<8>()?.0),
+        _ => None,
+    }
+}
+
+/// The key of a generation's digest.
+pub(crate) fn digest() -> Key {
+    Key::of(Kind::Digest)
 }
 
 /// The partition of a checkpoint's key.
@@ -124,6 +152,18 @@ pub(crate) fn checkpoints() -> Key {
 
 pub(crate) fn checkpoint(partition: u16) -> Key {
     checkpoints().bytes(&partition.to_be_bytes())
+}
+
+/// The tenant that a key names after its kind, and what follows; none when it names none.
+pub(crate) fn tenant_and_rest(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, named) = key.split_first()?;
+    let end = named.iter().position(|byte| *byte == 0)?;
+    Some((&named[..end], &named[end + 1..]))
+}
+
+/// Prefix of all tenants' orders.
+pub(crate) fn all_orders() -> Key {
+    Key::of(Kind::Order)
 }
 
 /// Prefix of a tenant's orders; their positions follow.
@@ -174,15 +214,9 @@ pub(crate) fn expiry(at: Timestamp) -> Key {
     expiries().moment(at)
 }
 
-/// Prefix of all totals.
+/// Prefix of all tenants' totals.
 pub(crate) fn all_totals() -> Key {
     Key::of(Kind::Totals)
-}
-
-/// Whose totals a key names.
-pub(crate) fn totals_tenant(key: &[u8]) -> Option<TenantId> {
-    let name = key.strip_prefix(&[Kind::Totals as u8])?.split(|&byte| byte == 0).next()?;
-    std::str::from_utf8(name).ok()?.parse().ok()
 }
 
 /// Prefix of a tenant's totals; the currency's code follows.

@@ -15,7 +15,7 @@ use super::rows::{
     self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
     TotalsRow, decode, decode_list,
 };
-use super::{Generation, Store, StoreError, StoreOptions, ViewsDigest};
+use super::{Generation, GenerationInfo, Store, StoreError, StoreOptions, ViewsDigest};
 use crate::views::{
     HistoryEntry, IdempotencyEntry, ListFilter, OfferView, OrderView, Page, QuarantineView, Totals,
 };
@@ -26,6 +26,8 @@ use crate::views::{
 #[derive(Clone)]
 pub struct Views {
     store: Arc<Store>,
+    /// The generation that is read whichever is live; none: the live one.
+    pinned: Option<Arc<Generation>>,
 }
 
 impl Views {
@@ -34,7 +36,21 @@ impl Views {
     /// A damaged store is moved aside, and one of another version is left beside a new one: in both cases the
     /// views are empty, the log says why, and a projector folds them again.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Views, StoreError> {
-        Ok(Views { store: Arc::new(Store::open(path, options)?) })
+        Ok(Views { store: Arc::new(Store::open(path, options)?), pinned: None })
+    }
+
+    /// Which generations there are, the oldest first.
+    pub fn generations(&self) -> Result<Vec<GenerationInfo>, StoreError> {
+        self.store.noting_damage(self.store.generation_infos())
+    }
+
+    /// The same reads of one generation, whichever is live now or later; none when there is no such generation.
+    /// It is kept as long as somebody has this in hand.
+    ///
+    /// One that another version of Daybook has folded may have rows that this one cannot read.
+    pub fn of_generation(&self, number: u64) -> Result<Option<Views>, StoreError> {
+        let generation = self.store.noting_damage(self.store.generation(number))?;
+        Ok(generation.map(|generation| Views { store: Arc::clone(&self.store), pinned: Some(generation) }))
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -81,6 +97,36 @@ impl Views {
                 }
             }
             Ok(None)
+        })
+    }
+
+    /// Orders of all tenants in the order of their rows, by tenant and then by position, from above `after`: the tenant
+    /// and the `first` of the last one seen. Fewer than `limit` when there are no more.
+    pub fn orders(
+        &self,
+        after: Option<(&TenantId, Position)>,
+        limit: usize,
+    ) -> Result<Vec<OrderView>, StoreError> {
+        self.read(|live| {
+            let all = keys::all_orders();
+            let from = after.map(|(tenant, first)| keys::orders(tenant).at(first).next());
+            let rows = live.rows.range(from.as_ref().unwrap_or(&all), &all.end()).take(limit);
+            rows.map(|row| OrderView::try_from(decode::<OrderRow<'_>>(&row?.1)?)).collect()
+        })
+    }
+
+    /// The totals of all tenants, by tenant and then by currency.
+    pub fn all_totals(&self) -> Result<Vec<(TenantId, Currency, Totals)>, StoreError> {
+        self.read(|live| {
+            let prefix = keys::all_totals();
+            let rows = live.rows.range(&prefix, &prefix.end()).map(|row| {
+                let (key, row) = row?;
+                let named = keys::tenant_and_rest(&key);
+                let (tenant, code) =
+                    named.ok_or_else(|| StoreError::Damaged("totals without a tenant".to_owned()))?;
+                Ok((rows::tenant(tenant)?, rows::currency(code)?, decode::<TotalsRow>(&row)?.into()))
+            });
+            rows.collect()
         })
     }
 
@@ -140,22 +186,6 @@ impl Views {
                 Ok((currency, decode::<TotalsRow>(&row)?.into()))
             });
             rows.collect()
-        })
-    }
-
-    /// Every tenant that has an order, sorted.
-    pub fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
-        self.read(|live| {
-            let prefix = keys::all_totals();
-            let mut tenants = Vec::new();
-            for row in live.rows.range(&prefix, &prefix.end()) {
-                let tenant = keys::totals_tenant(&row?.0)
-                    .ok_or_else(|| StoreError::Damaged("totals without a tenant".to_owned()))?;
-                if tenants.last() != Some(&tenant) {
-                    tenants.push(tenant);
-                }
-            }
-            Ok(tenants)
         })
     }
 
@@ -234,18 +264,23 @@ impl Views {
 
     /// The sequence of the last commit of a partition that is in the views; 0 when there is none.
     pub fn checkpoint(&self, partition: u16) -> u64 {
-        self.store.live().reached(partition)
+        self.generation_read().reached(partition)
     }
 
     /// The number of the generation that these views read.
     pub fn generation(&self) -> u64 {
-        self.store.live().number
+        self.generation_read().number
     }
 
-    /// A digest of all rows, and where in the log they stand. A scan of everything; writing waits for it.
-    pub fn digest(&self) -> Result<ViewsDigest, StoreError> {
+    /// A digest of all rows, and where in the log they stand. Costs nothing: it is kept with the rows.
+    pub fn digest(&self) -> ViewsDigest {
+        self.generation_read().digest()
+    }
+
+    /// The same by reading every row, as a check of the one that is kept. Writing waits for it.
+    pub fn digest_by_scan(&self) -> Result<ViewsDigest, StoreError> {
         let _held = self.store.hold_still();
-        self.read(Generation::digest)
+        self.read(Generation::digest_by_scan)
     }
 
     /// Makes everything that is visible durable.
@@ -255,7 +290,11 @@ impl Views {
 
     /// Every read is of one generation, from its first row to its last.
     fn read<T>(&self, query: impl FnOnce(&Generation) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.store.noting_damage(query(&self.store.live()))
+        self.store.noting_damage(query(&self.generation_read()))
+    }
+
+    fn generation_read(&self) -> Arc<Generation> {
+        self.pinned.clone().unwrap_or_else(|| self.store.live())
     }
 }
 

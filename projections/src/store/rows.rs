@@ -182,6 +182,11 @@ impl TryFrom<MoneyRow<'_>> for Money {
     }
 }
 
+/// The tenant that a key names.
+pub(crate) fn tenant(name: &[u8]) -> Result<TenantId, StoreError> {
+    parse(std::str::from_utf8(name).map_err(|e| damaged(&e.to_string()))?)
+}
+
 /// The currency that a key ends with.
 pub(crate) fn currency(code: &[u8]) -> Result<Currency, StoreError> {
     parse(std::str::from_utf8(code).map_err(|e| damaged(&e.to_string()))?)

@@ -8,11 +8,11 @@ use ledger::commit::Recorded;
 use ledger::ids::Position;
 use sha2::{Digest as _, Sha256};
 
-use super::disk::{RowBytes, Tree};
-use super::keys::Key;
-use super::rows::Checkpoint;
+use super::keys;
+use super::rows::{Checkpoint, encode};
+use super::tally::{KnownHashes, Tallied, Tally};
 use super::{Generation, Store, StoreError};
-use crate::fold::{Base, Batch, FoldError, Recent};
+use crate::fold::{Batch, FoldError, Recent};
 
 /// A commit to be folded: decoded, and as it stands in the log.
 pub(crate) struct Entry {
@@ -32,19 +32,16 @@ pub(crate) struct Writer {
     store: Arc<Store>,
     generation: Arc<Generation>,
     recent: Recent,
-}
-
-impl Base for Tree {
-    type Row = RowBytes;
-
-    fn get(&self, key: &Key) -> Result<Option<RowBytes>, StoreError> {
-        Tree::get(self, key)
-    }
+    hashes: KnownHashes,
 }
 
 impl Writer {
     pub(crate) fn new(store: Arc<Store>, generation: Arc<Generation>) -> Self {
-        Writer { store, generation, recent: Recent::default() }
+        Writer { store, generation, recent: Recent::default(), hashes: KnownHashes::default() }
+    }
+
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
     }
 
     /// Folds commits and makes them visible together. Each partition's are in the order of the log and follow
@@ -56,6 +53,7 @@ impl Writer {
         let result = self.try_write(entries);
         if result.is_err() {
             self.recent.clear();
+            self.hashes = KnownHashes::default();
         }
         self.store.noting_damage(result)
     }
@@ -73,7 +71,8 @@ impl Writer {
 
     fn fold_and_apply(&mut self, entries: &[Entry]) -> Result<Option<(usize, ImpossibleReason)>, StoreError> {
         let mut newest: BTreeMap<u16, &Entry> = BTreeMap::new();
-        let mut batch = Batch::new(&self.generation.rows, &mut self.recent);
+        let tally = Tally::new(&self.generation, &self.hashes);
+        let mut batch = Batch::new(&tally, &mut self.recent);
         for (index, entry) in entries.iter().enumerate() {
             match batch.fold(&entry.recorded) {
                 Ok(()) => {}
@@ -88,12 +87,14 @@ impl Writer {
             let sequence = entry.recorded.position.sequence;
             batch.checkpoint(partition, Checkpoint { sequence, hash: hash(&entry.bytes) });
         }
-        let writes = batch.finish()?;
+        let mut writes = batch.finish()?;
+        let Tallied { digest, hashes } = tally.count(&writes)?;
+        writes.insert(keys::digest(), Some(encode(&digest.to_bytes())));
         let _held = self.store.hold_still();
         self.generation.rows.apply(writes)?;
-        for (partition, entry) in newest {
-            self.generation.has_reached(partition, entry.recorded.position.sequence);
-        }
+        let newest = newest.iter().map(|(partition, entry)| (*partition, entry.recorded.position.sequence));
+        self.generation.has_reached(newest, digest);
+        self.hashes.keep(hashes);
         Ok(None)
     }
 }

@@ -53,6 +53,13 @@ impl Faulty {
     }
 }
 
+impl Faulty {
+    /// What goes wrong with the next tail.
+    pub(super) fn next_tail(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+}
+
 #[async_trait]
 impl Journal for Faulty {
     fn partitions(&self) -> u16 {

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use ledger::ids::{CommitId, RecordId};
 use ledger::journal::{Draft, Subject};
 
+use super::faulty::{Fault, Faulty};
 use super::{Shop, reached, tenant};
 use crate::store::keys;
-use crate::{Progress, RebuildError, StoreError, StoreOptions, fresh_digest, rebuild};
+use crate::{Progress, RebuildError, StoreError, StoreOptions, Views, fresh_digest, rebuild};
 
 async fn folded() -> Shop {
     let shop = Shop::open().await;
@@ -16,6 +17,10 @@ async fn folded() -> Shop {
     reached(&projector, shop.last().await).await;
     projector.shutdown().await.unwrap();
     shop
+}
+
+fn numbers(views: &Views) -> Vec<u64> {
+    views.generations().unwrap().iter().map(|generation| generation.number).collect()
 }
 
 #[tokio::test]
@@ -50,7 +55,7 @@ async fn a_rebuild_heals_rows_that_say_something_wrong_and_tells_that_they_diffe
     let options = StoreOptions::default();
     let report = rebuild(shop.journal.as_ref(), &shop.views_path(), &options, |_| {}).await.unwrap();
     assert!(report.previous_digest.is_some_and(|previous| previous != report.digest));
-    assert_eq!(shop.views().digest().unwrap().digest, report.digest);
+    assert_eq!(shop.views().digest_by_scan().unwrap().digest, report.digest);
 }
 
 #[tokio::test]
@@ -61,7 +66,7 @@ async fn a_rebuild_keeps_one_generation_to_go_back_to() {
         let report = rebuild(shop.journal.as_ref(), &shop.views_path(), &options, |_| {}).await.unwrap();
         assert_eq!(report.generation, generation);
     }
-    assert_eq!(shop.views().store().generations(), [3, 4]);
+    assert_eq!(numbers(&shop.views()), [3, 4]);
 }
 
 #[tokio::test]
@@ -76,7 +81,7 @@ async fn a_rebuild_of_nothing_makes_a_store() {
 #[tokio::test]
 async fn a_rebuild_that_cannot_read_the_log_leaves_the_views_as_they_were() {
     let shop = folded().await;
-    let before = shop.views().digest().unwrap();
+    let before = shop.views().digest_by_scan().unwrap();
     let subject = Subject { tenant: tenant(), id: RecordId::random() };
     let draft = Draft { subject, commit_id: CommitId::random(), bytes: Bytes::from_static(b"{}") };
     let unreadable = shop.journal.append(&draft, 0).await.unwrap();
@@ -84,8 +89,37 @@ async fn a_rebuild_that_cannot_read_the_log_leaves_the_views_as_they_were() {
     let result = rebuild(shop.journal.as_ref(), &shop.views_path(), &options, |_| {}).await;
     assert!(matches!(result, Err(RebuildError::Unreadable { position, .. }) if position == unreadable));
     let views = shop.views();
-    assert_eq!((views.generation(), views.digest().unwrap()), (1, before));
-    assert_eq!(views.store().generations(), [1], "nothing is left of the attempt");
+    assert_eq!((views.generation(), views.digest_by_scan().unwrap()), (1, before));
+    assert_eq!(numbers(&views), [1], "nothing is left of the attempt");
+}
+
+#[tokio::test]
+async fn a_rebuild_that_was_cut_short_is_gone_on_with() {
+    let shop = folded().await;
+    let journal = Faulty::new(&shop.journal, &[Fault::FailsAt(4)]);
+    let options = StoreOptions::default();
+    let result = rebuild(journal.as_ref(), &shop.views_path(), &options, |_| {}).await;
+    assert!(matches!(result, Err(RebuildError::Journal(_))), "{result:?}");
+    assert_eq!(numbers(&shop.views()), [1, 2], "what there is of it waits for the next one");
+
+    let report = rebuild(journal.as_ref(), &shop.views_path(), &options, |_| {}).await.unwrap();
+    assert_eq!((report.generation, report.resumed_at), (2, 3));
+    assert_eq!(report.commits, shop.last().await.sequence);
+    assert_eq!(report.previous_digest, Some(report.digest));
+}
+
+#[tokio::test]
+async fn what_was_half_folded_from_another_log_is_not_gone_on_with() {
+    let shop = folded().await;
+    let journal = Faulty::new(&shop.journal, &[Fault::FailsAt(4)]);
+    let options = StoreOptions::default();
+    rebuild(journal.as_ref(), &shop.views_path(), &options, |_| {}).await.unwrap_err();
+    let other = Shop::open().await;
+    for key in ["B-1", "B-2", "B-3", "B-4"] {
+        other.submit(key).await;
+    }
+    let report = rebuild(other.journal.as_ref(), &shop.views_path(), &options, |_| {}).await.unwrap();
+    assert_eq!((report.generation, report.resumed_at, report.commits), (3, 0, 4));
 }
 
 #[tokio::test]
