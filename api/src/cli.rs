@@ -4,11 +4,13 @@
 
 mod doctor;
 mod export;
+mod forget;
 mod history;
 mod progress;
 mod quarantine;
 mod rebuild;
 mod serve;
+mod server;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -46,6 +48,8 @@ enum Command {
     Export(export::Export),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
+    /// Forget who the buyer of an order was, through a running server.
+    Forget(forget::Forget),
     /// Check the journal, the views and the disk.
     Doctor(doctor::Doctor),
 }
@@ -187,6 +191,7 @@ impl Cli {
             | Command::Rebuild(_)
             | Command::Export(_)
             | Command::Quarantine(_)
+            | Command::Forget(_)
             | Command::Doctor(_) => "warn",
         };
         log(config.log_format, level);
@@ -197,6 +202,7 @@ impl Cli {
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Export(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
+                Command::Forget(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,
             }
         })

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use ledger::codec;
+use ledger::codec::{self, Sealed};
 use ledger::commit::{Changes, Recorded};
 use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId, TrackingNumber};
@@ -201,9 +201,11 @@ impl Feed {
             let events = self.events.clone();
             tokio::select! {
                 received = live.recv() => match received {
-                    Ok(recorded) if recorded.position.partition != PARTITION => {}
-                    Ok(recorded) if recorded.position.sequence <= self.last => {}
-                    Ok(recorded) if recorded.position.sequence == self.last + 1 => self.hand_out(&recorded).await?,
+                    Ok(change) if change.recorded.position.partition != PARTITION => {}
+                    Ok(change) if change.recorded.position.sequence <= self.last => {}
+                    Ok(change) if change.recorded.position.sequence == self.last + 1 => {
+                        self.hand_out(change.recorded.clone(), change.sealed.as_ref()).await?;
+                    }
                     Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
                     // The projector has stopped, so the server is going down or has halted.
                     Err(RecvError::Closed) => return Err(End::Shutdown),
@@ -226,8 +228,8 @@ impl Feed {
         while self.last < newest {
             let (ours, end) = self.read_on(newest).await?;
             for Stored { position, bytes, .. } in ours {
-                let commit = codec::decode(&bytes).map_err(|error| End::failed(&error))?;
-                self.hand_out(&Recorded { position, commit }).await?;
+                let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
+                self.hand_out(Recorded { position, commit }, sealed.as_ref()).await?;
             }
             self.last = end;
             self.break_silence().await?;
@@ -259,16 +261,18 @@ impl Feed {
         Ok((ours, end))
     }
 
-    /// Passes one commit on if it is about an order of the tenant's.
-    async fn hand_out(&mut self, recorded: &Recorded) -> Result<(), End> {
+    /// Passes one commit on if it is about an order of the tenant's, with its personal data as long as there is a key.
+    async fn hand_out(&mut self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<(), End> {
         let is_ours = recorded.commit.tenant == self.tenant;
         let is_order = match recorded.commit.changes {
             Changes::Order(_) => true,
             Changes::Offer(_) | Changes::Quarantine(_) => false,
         };
         if is_ours && is_order {
-            let status = self.status_after(recorded)?;
-            self.say("commit", recorded.position, &CommitJson::of(recorded, status)).await?;
+            let status = self.status_after(&recorded)?;
+            let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
+            opened.map_err(|error| End::failed(&error))?;
+            self.say("commit", recorded.position, &CommitJson::of(&recorded, status)).await?;
         }
         self.last = recorded.position.sequence;
         Ok(())

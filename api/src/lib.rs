@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod notifications;
 pub mod openapi;
 pub mod orders;
+pub mod personal_data;
 pub mod sandbox;
 pub mod startup;
 pub mod surfaces;

@@ -32,6 +32,8 @@ pub mod operation {
     pub const REFUND: &str = "refund";
     /// A cancellation of an order.
     pub const CANCELLATION: &str = "cancellation";
+    /// Forgetting an order's personal data.
+    pub const FORGET: &str = "forget";
     /// Trying a quarantined webhook again.
     pub const QUARANTINE_RETRY: &str = "quarantine.retry";
     /// Discarding a quarantined webhook.
@@ -254,7 +256,7 @@ pub async fn submitted_before(
     })?;
     let Some(first) = first else { return Ok(None) };
     match &first.recorded.commit.cause {
-        Cause::Command { request_hash, .. } if *request_hash == ask.hash => {
+        Cause::Command { request_hash, .. } if request_hash.is_repeated_by(ask.hash) => {
             note(app, &first);
             Ok(Some(first))
         }

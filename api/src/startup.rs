@@ -26,7 +26,9 @@ use crate::connections::{self, ConnectionLimits};
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
-use crate::{health, metrics, notifications, openapi, sandbox, surfaces, timers, v1, webhooks};
+use crate::{
+    health, metrics, notifications, openapi, personal_data, sandbox, surfaces, timers, v1, webhooks,
+};
 
 /// How long to wait for a journal that cannot be reached when the server starts.
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
@@ -241,6 +243,7 @@ pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         keep_running("expiry", app, timers::run_expiry),
         keep_running("release", app, webhooks::run_release),
         keep_running("notifications", app, notifications::run),
+        keep_running("personal-data", app, personal_data::run),
     ];
     if let Some(settings) = sandbox_settings(app) {
         tasks.push(keep_running("sandbox", app, move |app| {

@@ -16,13 +16,14 @@ mod offers;
 mod order;
 mod orders;
 mod page;
+mod personal_data;
 mod quarantine;
 mod refunds;
 pub mod shapes;
 mod status;
 mod totals;
 
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use utoipa::OpenApi;
 
 use crate::feed;
@@ -41,6 +42,7 @@ pub fn routes() -> Routes {
         ("/v1/orders/{id}/captures", post(captures::post)),
         ("/v1/orders/{id}/refunds", post(refunds::post)),
         ("/v1/orders/{id}/cancellations", post(cancellations::post)),
+        ("/v1/orders/{id}/personal-data", delete(personal_data::delete)),
         ("/v1/totals", get(totals::get)),
         ("/v1/offers/{id}", get(offers::get).put(offers::put)),
         (feed::PATH, get(feed::get)),
@@ -70,6 +72,7 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH];
         captures::post,
         refunds::post,
         cancellations::post,
+        personal_data::delete,
         totals::get,
         offers::get,
         offers::put,

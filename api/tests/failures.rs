@@ -96,6 +96,10 @@ impl Journal for Faulty {
         self.inner.put_memo(name, expected, bytes).await
     }
 
+    fn keys(&self) -> Arc<dyn ledger::keys::KeyStore> {
+        self.inner.keys()
+    }
+
     async fn describe(&self) -> Result<Description, ReadError> {
         self.inner.describe().await
     }

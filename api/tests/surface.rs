@@ -337,7 +337,7 @@ async fn the_feed_has_every_commit_once_whether_late_or_live() {
     assert_eq!(data["order_id"], early);
     // As it was after that commit, although the order is captured by now.
     assert_eq!(data["status"], "processing");
-    assert_eq!(data["events"][0]["type"], "checkout_submitted.v1");
+    assert_eq!(data["events"][0]["type"], "checkout_submitted.v2");
     assert_eq!(data["cause"]["operation"], "checkout");
 
     for resumed in [

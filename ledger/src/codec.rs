@@ -5,7 +5,8 @@
 //! - What was written is never written otherwise: one commit has one encoding, and a stored version of an event
 //!   keeps its shape for ever (`tests/golden` pins every one). A changed event gets a new version; see `event`.
 //! - What cannot be read is an error with a reason, never a guess and never a panic.
-//! - Personal data is in `personal` and nowhere else, so that it can be taken away and the rest still reads.
+//! - Personal data is in `sealed` and nowhere else (in `personal`, before it was sealed), so that it can be taken away
+//!   and the rest still reads.
 
 mod convert;
 mod envelope;
@@ -13,16 +14,19 @@ mod event;
 mod parts;
 mod personal;
 mod scalar;
+mod sealed;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 
-use crate::commit::{Changes, Commit};
+use crate::commit::{Cause, Changes, Commit};
 use crate::ids::{CommitId, InvalidId};
+use crate::keys::Key;
 use envelope::Envelope;
 use event::StoredEvent;
+pub use sealed::{Sealed, SealedEvents};
 
 /// Every name that an event has ever been stored under, such as `payment_captured.v1`.
 pub const EVENT_NAMES: &[&str] = StoredEvent::NAMES;
@@ -38,15 +42,35 @@ impl From<InvalidId> for DecodeError {
     }
 }
 
-/// The commit as it is stored. The same commit gives the same bytes, always.
+/// The commit as everybody can read it: the form of logs from before personal data was sealed, and of an archive that
+/// is to be readable. The same commit gives the same bytes, always.
 pub fn encode(commit: &Commit) -> Vec<u8> {
+    written(&Envelope::open(commit))
+}
+
+/// The commit as it is stored: its personal data sealed with a key, or left out where there is to be none. The same
+/// commit and key give the same bytes, always.
+pub fn encode_sealed(commit: &Commit, key: Option<&Key>) -> Vec<u8> {
+    match key {
+        Some(key) => written(&Envelope::sealed(commit, key)),
+        None => written(&Envelope::bare(commit)),
+    }
+}
+
+fn written(envelope: &Envelope<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
-    serde_json::to_writer(&mut bytes, &Envelope::from(commit)).expect("texts and numbers are always JSON");
+    serde_json::to_writer(&mut bytes, envelope).expect("texts and numbers are always JSON");
     bytes
 }
 
-/// The commit that `bytes` store, in whatever version it was written.
+/// The commit that `bytes` store, in whatever version it was written, without what is sealed of it: the personal
+/// data in its events, the hash of its request, the body of its webhook.
 pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
+    decode_sealed(bytes).map(|(commit, _)| commit)
+}
+
+/// The same, and what is sealed, to be opened with its key.
+pub fn decode_sealed(bytes: &[u8]) -> Result<(Commit, Option<Sealed>), DecodeError> {
     let envelope: Envelope<'_> =
         serde_json::from_slice(bytes).map_err(|error| envelope::explain(bytes, &error))?;
     envelope.into_commit()
@@ -74,6 +98,12 @@ pub fn public_events(commit: &Commit) -> Vec<Value> {
         event
     };
     stored_events(&commit.changes).into_iter().enumerate().map(with_personal).collect()
+}
+
+/// Whether a commit that was decoded, and not opened, shows something that would be sealed today.
+pub(crate) fn holds_open_personal_data(commit: &Commit) -> bool {
+    let has_body = matches!(&commit.cause, Cause::Webhook { body, .. } if !body.is_empty());
+    has_body || !personal::of(&commit.changes).is_empty()
 }
 
 fn stored_events(changes: &Changes) -> Vec<StoredEvent<'_>> {

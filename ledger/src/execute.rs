@@ -10,10 +10,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, Sealed};
 use crate::commit::{Cause, Changes, Commit, Recorded};
 use crate::ids::{CommitId, Position, RecordId, TenantId};
 use crate::journal::{AppendError, BoxError, Draft, Journal, ReadError, Stored, Subject};
+use crate::keys::{Key, KeyId, Keyring};
 use crate::order::ImpossibleEvent;
 use crate::{offer, order, quarantine};
 
@@ -214,6 +215,20 @@ pub enum LoadError {
     },
 }
 
+/// Why personal data was not forgotten, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// A commit from before personal data was sealed has some that no key can take away.
+    #[error("the commit at {position} holds personal data that was never sealed")]
+    NotSealed {
+        /// Where.
+        position: Position,
+    },
+    /// The journal or its keys cannot be read or written now. Trying again is safe.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 impl From<ReadError> for LoadError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -251,13 +266,20 @@ impl Default for RetryPolicy {
 #[derive(Clone)]
 pub struct Ledger {
     journal: Arc<dyn Journal>,
+    keyring: Keyring,
     retry: RetryPolicy,
 }
 
 impl Ledger {
     /// A ledger that writes to `journal`.
     pub fn new(journal: Arc<dyn Journal>, retry: RetryPolicy) -> Self {
-        Ledger { journal, retry }
+        let keyring = Keyring::new(journal.keys());
+        Ledger { journal, keyring, retry }
+    }
+
+    /// The keys of the personal data in the journal.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The journal it writes to.
@@ -265,11 +287,80 @@ impl Ledger {
         &self.journal
     }
 
-    /// A record's commits, oldest first.
+    /// A record's commits, oldest first, with their personal data as long as there is a key to it.
     pub async fn commits(&self, tenant: &TenantId, record: RecordId) -> Result<Vec<Recorded>, LoadError> {
+        self.load(tenant, record).await.map(|(commits, _)| commits)
+    }
+
+    /// A stored commit with its personal data, as long as there is a key to it.
+    pub async fn open(&self, stored: &Stored) -> Result<Recorded, LoadError> {
+        let (mut recorded, sealed) = decode(stored.position, &stored.bytes)?;
+        self.unseal(&mut recorded, sealed.as_ref()).await?;
+        Ok(recorded)
+    }
+
+    /// Puts back what is sealed of a commit that was decoded without it, as long as there is a key to it.
+    pub async fn unseal(&self, recorded: &mut Recorded, sealed: Option<&Sealed>) -> Result<(), LoadError> {
+        let Some(sealed) = sealed else { return Ok(()) };
+        let Some(key) = self.keyring.find(sealed.key).await? else { return Ok(()) };
+        let opened = sealed.open(&key, &mut recorded.commit);
+        opened.map_err(|DecodeError(reason)| LoadError::Corrupt { position: recorded.position, reason })
+    }
+
+    /// A record's commits, and what its next one is to be sealed with.
+    async fn load(&self, tenant: &TenantId, record: RecordId) -> Result<(Vec<Recorded>, Sealing), LoadError> {
         let subject = Subject { tenant: tenant.clone(), id: record };
-        let stored = self.journal.load(&subject).await?;
-        stored.into_iter().map(|Stored { position, bytes, .. }| decode(position, &bytes)).collect()
+        let mut commits = Vec::new();
+        let mut sealing = Sealing::NewKey;
+        for Stored { position, bytes, .. } in self.journal.load(&subject).await? {
+            let (mut recorded, sealed) = decode(position, &bytes)?;
+            if let Some(sealed) = &sealed {
+                sealing = match self.keyring.find(sealed.key).await? {
+                    Some(key) => Sealing::Key(key),
+                    None => Sealing::Nothing,
+                };
+            }
+            self.unseal(&mut recorded, sealed.as_ref()).await?;
+            commits.push(recorded);
+        }
+        Ok((commits, sealing))
+    }
+
+    /// Destroys the keys of a record's personal data: it can never be read again, in no copy of the log. Money,
+    /// status and references stay. Returns how many commits had something sealed; none when there is no such record.
+    ///
+    /// An order is then to be told, by [`order::Command::ForgetPersonalData`], so that every node hears of it.
+    pub async fn destroy_keys(
+        &self,
+        tenant: &TenantId,
+        record: RecordId,
+    ) -> Result<Option<usize>, ForgetError> {
+        let subject = Subject { tenant: tenant.clone(), id: record };
+        let stored = self.journal.load(&subject).await.map_err(LoadError::from)?;
+        if stored.is_empty() {
+            return Ok(None);
+        }
+        let mut keys: Vec<KeyId> = Vec::new();
+        let mut sealed_commits = 0;
+        for Stored { position, bytes, .. } in &stored {
+            let (recorded, sealed) = decode(*position, bytes)?;
+            match sealed {
+                Some(sealed) => {
+                    sealed_commits += 1;
+                    if !keys.contains(&sealed.key) {
+                        keys.push(sealed.key);
+                    }
+                }
+                None if codec::holds_open_personal_data(&recorded.commit) => {
+                    return Err(ForgetError::NotSealed { position: *position });
+                }
+                None => {}
+            }
+        }
+        for key in keys {
+            self.keyring.destroy(key).await.map_err(|error| LoadError::Unavailable(error.into()))?;
+        }
+        Ok(Some(sealed_commits))
     }
 
     /// A record's commits, and the record after the last of them.
@@ -289,7 +380,7 @@ impl Ledger {
         request: Request<A::Command>,
     ) -> Result<Outcome<A>, ExecuteError<A::Rejection>> {
         let mut patience = Patience::new(self.retry);
-        let mut record = Loaded { state: None, last_sequence: 0, done: None };
+        let mut record = Loaded::nothing();
         let mut is_loaded = request.is_new;
         let mut tried: Vec<CommitId> = Vec::new();
         loop {
@@ -299,19 +390,22 @@ impl Ledger {
                     return done_before(done, &request.cause, &tried);
                 }
             }
-            let Loaded { state: before, last_sequence: expected, done: _ } = record;
+            let Loaded { state: before, last_sequence: expected, done: _, sealing } = record;
             let events = A::decide(before.as_ref(), &request.command).map_err(ExecuteError::Rejected)?;
             if events.is_empty() {
                 return Ok(Outcome::Unchanged(before));
             }
             let (commit, state) = prepare(&request, before, events, expected)?;
-            if let Some(position) = self.append_patiently(&commit, expected, &mut patience).await? {
+            let key = self.key_patiently(sealing, &mut patience).await?;
+            if let Some(position) =
+                self.append_patiently(&commit, key.as_ref(), expected, &mut patience).await?
+            {
                 return Ok(Outcome::Committed(Done { recorded: Recorded { position, commit }, state }));
             }
             // A conflict. What was decided is void: look again, decide again, under a new commit id.
             tried.push(commit.id);
             patience.after_conflict().await?;
-            record = Loaded { state: None, last_sequence: 0, done: None };
+            record = Loaded::nothing();
             is_loaded = false;
         }
     }
@@ -322,9 +416,9 @@ impl Ledger {
         tried: &[CommitId],
         patience: &mut Patience,
     ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
-        let commits = loop {
-            match self.commits(&request.tenant, request.record).await {
-                Ok(commits) => break commits,
+        let (commits, sealing) = loop {
+            match self.load(&request.tenant, request.record).await {
+                Ok(loaded) => break loaded,
                 Err(LoadError::Unavailable(source)) => {
                     patience.after_failure(source).await.map_err(ExecuteError::Unavailable)?;
                 }
@@ -339,7 +433,26 @@ impl Ledger {
                 done = Some(Done { recorded, state: state.clone() });
             }
         })?;
-        Ok(Loaded { state, last_sequence, done })
+        Ok(Loaded { state, last_sequence, done, sealing })
+    }
+
+    /// The key to seal a commit with; none for a record whose key was destroyed.
+    async fn key_patiently<R: std::error::Error + 'static>(
+        &self,
+        sealing: Sealing,
+        patience: &mut Patience,
+    ) -> Result<Option<Key>, ExecuteError<R>> {
+        match sealing {
+            Sealing::Key(key) => return Ok(Some(key)),
+            Sealing::Nothing => return Ok(None),
+            Sealing::NewKey => {}
+        }
+        loop {
+            match self.keyring.issue().await {
+                Ok(key) => return Ok(Some(key)),
+                Err(source) => patience.after_failure(source).await.map_err(ExecuteError::Unavailable)?,
+            }
+        }
     }
 
     /// Sends one draft with one expectation until the journal gives a clear answer: its position, or `None`
@@ -347,10 +460,11 @@ impl Ledger {
     async fn append_patiently<R: std::error::Error + 'static>(
         &self,
         commit: &Commit,
+        key: Option<&Key>,
         expected: u64,
         patience: &mut Patience,
     ) -> Result<Option<Position>, ExecuteError<R>> {
-        let bytes = codec::encode(commit).into();
+        let bytes = codec::encode_sealed(commit, key).into();
         let draft = Draft { subject: commit.subject(), commit_id: commit.id, bytes };
         let mut in_doubt = false;
         loop {
@@ -379,11 +493,28 @@ struct Loaded<A> {
     last_sequence: u64,
     /// The commit that this very request has made before, and the record after it.
     done: Option<Done<A>>,
+    sealing: Sealing,
 }
 
-fn decode(position: Position, bytes: &[u8]) -> Result<Recorded, LoadError> {
-    match codec::decode(bytes) {
-        Ok(commit) => Ok(Recorded { position, commit }),
+impl<A> Loaded<A> {
+    fn nothing() -> Self {
+        Loaded { state: None, last_sequence: 0, done: None, sealing: Sealing::NewKey }
+    }
+}
+
+/// What the next commit of a record is sealed with.
+enum Sealing {
+    /// A key of its own: nothing of the record is sealed yet.
+    NewKey,
+    /// The record's key.
+    Key(Key),
+    /// The record's key was destroyed: nothing personal is written down any more.
+    Nothing,
+}
+
+fn decode(position: Position, bytes: &[u8]) -> Result<(Recorded, Option<Sealed>), LoadError> {
+    match codec::decode_sealed(bytes) {
+        Ok((commit, sealed)) => Ok((Recorded { position, commit }, sealed)),
         Err(DecodeError(reason)) => Err(LoadError::Corrupt { position, reason }),
     }
 }
@@ -426,7 +557,7 @@ fn done_before<A: Aggregate>(
     }
     match (&done.recorded.commit.cause, cause) {
         (Cause::Command { request_hash: first, .. }, Cause::Command { request_hash: now, .. })
-            if first != now =>
+            if !first.is_repeated_by(*now) =>
         {
             Err(ExecuteError::KeyReused)
         }

@@ -22,6 +22,12 @@ pub struct InvalidId {
     pub text: String,
 }
 
+impl InvalidId {
+    pub(crate) fn of(kind: &'static str, text: &str) -> Self {
+        InvalidId { kind, text: text.to_owned() }
+    }
+}
+
 /// A tenant's name: 1 to 32 characters of `a-z 0-9 -`, starting with a letter or digit.
 ///
 /// The alphabet is that of a NATS subject token, a URL path segment and a file name alike, so a tenant's name
@@ -222,6 +228,15 @@ impl FromStr for Position {
 pub struct RequestHash(pub [u8; 32]);
 
 impl RequestHash {
+    /// Stands where the hash is sealed and was not opened, or can never be again.
+    pub const UNKNOWN: RequestHash = RequestHash([0; 32]);
+
+    /// Whether a request with the hash `now` can be the one of this hash. Of a hash that nobody knows any more, every
+    /// one can: the first answer stands, and nothing new is made.
+    pub fn is_repeated_by(self, now: RequestHash) -> bool {
+        self == now || self == RequestHash::UNKNOWN
+    }
+
     /// Hashes the canonical bytes of a request. Card numbers must have been removed from them.
     pub fn of(canonical: &[u8]) -> Self {
         RequestHash(Sha256::digest(canonical).into())

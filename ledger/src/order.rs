@@ -33,6 +33,8 @@ pub struct Order {
     pub cancellation_requested: bool,
     /// Set when Daybook itself ended the order before any authorization.
     pub end: Option<End>,
+    /// Its personal data was forgotten, and none is kept of it any more.
+    pub forgotten: bool,
 }
 
 /// How Daybook ended an order before any authorization.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
+use ledger::codec::Sealed;
 use ledger::commit::{Changes, Recorded};
 use ledger::ids::TenantId;
 use ledger::journal::Subject;
@@ -126,10 +127,10 @@ impl<'a, B: Base> Batch<'a, B> {
         }
     }
 
-    /// Folds one commit. After an error the batch is void.
-    pub(crate) fn fold(&mut self, recorded: &Recorded) -> Result<(), FoldError> {
+    /// Folds one commit, and keeps what is sealed of it as it is. After an error the batch is void.
+    pub(crate) fn fold(&mut self, recorded: &Recorded, sealed: Option<&Sealed>) -> Result<(), FoldError> {
         match &recorded.commit.changes {
-            Changes::Order(events) => return self.fold_order(recorded, events),
+            Changes::Order(events) => return self.fold_order(recorded, events, sealed),
             Changes::Offer(_) => self.fold_offer(recorded)?,
             Changes::Quarantine(_) => self.fold_quarantine(recorded)?,
         }
@@ -171,7 +172,12 @@ impl<'a, B: Base> Batch<'a, B> {
         Ok(self.writes)
     }
 
-    fn fold_order(&mut self, recorded: &Recorded, events: &[order::Event]) -> Result<(), FoldError> {
+    fn fold_order(
+        &mut self,
+        recorded: &Recorded,
+        events: &[order::Event],
+        sealed: Option<&Sealed>,
+    ) -> Result<(), FoldError> {
         let subject = recorded.commit.subject();
         let (before, order) = match self.orders.remove(&subject) {
             Some(Touched { before, view }) => (before, Some(view)),
@@ -189,7 +195,10 @@ impl<'a, B: Base> Batch<'a, B> {
             Some(RecentOrder { view, history }) => (Some(view), history),
             None => (None, Vec::new()),
         };
-        let view = crate::views::order::apply(view, recorded)?;
+        let mut view = crate::views::order::apply(view, recorded)?;
+        if !view.order.forgotten {
+            view.sealed.extend(sealed.and_then(Sealed::events).cloned());
+        }
 
         let (currency, now) = Totals::of(&view.order);
         let totals = self.totals.entry((subject.tenant.clone(), currency)).or_default();
@@ -198,12 +207,12 @@ impl<'a, B: Base> Batch<'a, B> {
         if let Some((_, then)) = contribution {
             *totals -= then;
         }
-        let opened_by = idempotency::opened_by(recorded).filter(|_| view.first == recorded.position);
-        if opened_by.is_none() {
+        let opens = view.first == recorded.position && idempotency::opens(recorded);
+        if !opens {
             self.put_idempotency(recorded);
         }
         let entry = history::entry(recorded, events, &view.order);
-        append(&mut part, &HistoryRow::of(&entry, opened_by));
+        append(&mut part, &HistoryRow::of(&entry, opens));
         self.orders.insert(subject, Touched { before, view: RecentOrder { view, history: part } });
         Ok(())
     }

@@ -17,10 +17,10 @@ mod tests;
 pub mod views;
 
 pub use progress::Progress;
-pub use projector::{Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
+pub use projector::{Change, Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
-pub use rebuild::{FreshViews, fresh_views, 
-    Comparison, RebuildError, RebuildKind, RebuildRefused, RebuildReport, RebuildState, RebuildStatus,
-    Rebuilds, fresh_digest, rebuild,
+pub use rebuild::{
+    Comparison, FreshViews, RebuildError, RebuildKind, RebuildRefused, RebuildReport, RebuildState,
+    RebuildStatus, Rebuilds, fresh_digest, fresh_views, rebuild,
 };
 pub use store::{Digest, GenerationInfo, StoreError, StoreOptions, Views, ViewsDigest};

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ledger::codec::Sealed;
 use ledger::commit::Recorded;
 use ledger::ids::{Position, RecordId};
 use ledger::journal::{Journal, ReadError};
@@ -101,6 +102,15 @@ pub struct ProjectorStatus {
     pub lag: u64,
 }
 
+/// A commit that has become visible in the views.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The commit, without its personal data.
+    pub recorded: Recorded,
+    /// The personal data, to be opened with its key.
+    pub sealed: Option<Sealed>,
+}
+
 /// A running projector. Cheap to clone; it runs until `shutdown`, or until the last clone is gone.
 #[derive(Clone)]
 pub struct Projector {
@@ -126,7 +136,7 @@ pub(crate) struct Shared {
     options: ProjectorOptions,
     partitions: Vec<Partition>,
     applied: watch::Sender<Vec<u64>>,
-    changes: broadcast::Sender<Arc<Recorded>>,
+    changes: broadcast::Sender<Arc<Change>>,
     waiters: Arc<Waiters>,
 }
 
@@ -228,7 +238,7 @@ impl Projector {
 
     /// Commits as they become visible in the views, those of a catch-up included. A receiver that falls behind is
     /// told so (`Lagged`) and reads what it missed from the journal.
-    pub fn changes(&self) -> broadcast::Receiver<Arc<Recorded>> {
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
         self.handle.shared.changes.subscribe()
     }
 

@@ -14,7 +14,7 @@ use ledger::offer::Offer;
 use ledger::order::Order;
 
 use crate::store::{StoreError, Views};
-use crate::views::{HistoryEntry, OrderView, history, order};
+use crate::views::{HistoryEntry, ListFilter, OrderView, Page, history, order};
 
 /// Why a read failed. Nothing is known about the order, not even whether there is one.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +103,38 @@ impl Reader {
         if self.is_fresh(id, at_least)
             && let Some(view) = self.views.order(tenant, id)?
         {
-            return Ok(Some(view));
+            return self.open(view).await.map(Some);
         }
         let (view, _) = self.fold_order(tenant, id).await?;
         Ok(view)
+    }
+
+    /// Puts the personal data of a view back into its order, as far as there is a key to it.
+    pub async fn open(&self, mut view: OrderView) -> Result<OrderView, ReadError> {
+        for sealed in std::mem::take(&mut view.sealed) {
+            let key = self.ledger.keyring().find(sealed.key).await.map_err(LoadError::from)?;
+            let Some(key) = key else { continue };
+            sealed
+                .open(&key, &view.tenant, view.id, &mut view.order)
+                .map_err(|error| LoadError::Corrupt { position: view.first, reason: error.to_string() })?;
+        }
+        Ok(view)
+    }
+
+    /// A tenant's orders as the views list them, with their personal data; see [`Views::list`].
+    pub async fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        cursor: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        let Page { orders, next } = self.views.list(tenant, filter, cursor, limit)?;
+        let mut opened = Vec::with_capacity(orders.len());
+        for view in orders {
+            opened.push(self.open(view).await?);
+        }
+        Ok(Page { orders: opened, next })
     }
 
     /// An order's commits, oldest first, as far as `order` would show it; empty when there is no such order.

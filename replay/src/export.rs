@@ -449,10 +449,9 @@ async fn views(
     let (told, of_all) = (Arc::clone(&done), Arc::new(AtomicU64::new(0)));
     let total = Arc::clone(&of_all);
     let mut writer = tokio::task::spawn_blocking(move || {
-        let tenants: Vec<TenantId> =
-            source.views().tenants()?.into_iter().filter(|tenant| selection.is_of_tenant(tenant)).collect();
-        total.store(orders::count_orders(source.views(), &tenants)?, Ordering::Relaxed);
-        write_orders(output, source.views(), &tenants, &selection, is_totals, &told)
+        let orders = orders::count_orders(source.views(), selection.tenant.as_ref())?;
+        total.store(orders, Ordering::Relaxed);
+        write_orders(output, source.views(), &selection, is_totals, &told)
     });
     let written = loop {
         tokio::select! {
@@ -479,7 +478,6 @@ fn live_views(path: &Path, upto: &[u64]) -> Option<Views> {
 fn write_orders(
     mut output: Output,
     views: &Views,
-    tenants: &[TenantId],
     selection: &Selection,
     is_totals: bool,
     done: &AtomicU64,
@@ -495,7 +493,7 @@ fn write_orders(
     };
     let mut reached = output.reached().clone();
     let mut sums = Sums::default();
-    orders::each_order(views, tenants, after.as_ref(), |view| {
+    orders::each_order(views, selection.tenant.as_ref(), after, |view| {
         if selection.includes(view.first, view.created_at) {
             if is_totals {
                 sums.add(&view);

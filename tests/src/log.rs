@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use ledger::codec;
 use ledger::commit::{Cause, Changes, Recorded};
+use ledger::execute::{Ledger, RetryPolicy};
 use ledger::journal::Journal;
 use ledger::journal::embedded::EmbeddedJournal;
 use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
@@ -34,15 +34,20 @@ impl Log {
 
     /// Reads a journal to its present end.
     pub async fn read(journal: Arc<dyn Journal>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&journal), RetryPolicy::default());
         let mut commits = Vec::new();
         for partition in 0..journal.partitions() {
             let last = journal.last_sequence(partition).await.expect("the journal can be read");
             let mut tail = journal.tail(partition, 0).await.expect("the journal can be read");
             for _ in 0..last {
                 let stored = tail.next().await.expect("a tail has no end").expect("a commit");
-                let commit = codec::decode(&stored.bytes).expect("a commit of ours");
-                assert_eq!(stored.subject, commit.subject(), "a commit is stored under its own subject");
-                commits.push(Recorded { position: stored.position, commit });
+                let recorded = ledger.open(&stored).await.expect("a commit of ours");
+                assert_eq!(
+                    stored.subject,
+                    recorded.commit.subject(),
+                    "a commit is stored under its own subject"
+                );
+                commits.push(recorded);
             }
         }
         Log { journal, commits }

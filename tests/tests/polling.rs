@@ -130,7 +130,7 @@ async fn the_feed_goes_on_where_it_was_cut_off(world: World) {
     let ids: Vec<String> = seen.iter().map(|entry| entry.id.clone()).collect();
     assert_eq!(ids, expected, "without a gap or a repeat");
     let first = &seen[0].data;
-    assert_eq!(first["events"][0]["type"], "checkout_submitted.v1");
+    assert_eq!(first["events"][0]["type"], "checkout_submitted.v2");
     assert_eq!((&first["status"], &first["cause"]["type"]), (&json!("processing"), &json!("command")));
     assert!(first["order_id"].is_string() && first["tracking_number"].is_string(), "{first}");
     assert_eq!(seen[1].data["status"], "captured");

@@ -96,7 +96,7 @@ async fn a_checkout_is_paid_with_3ds_and_partly_refunded(world: World) {
     let commits = events["commits"].as_array().expect("commits");
     let last = commits.iter().filter_map(|commit| commit["events"].as_array()?.last()?["type"].as_str());
     let expected = [
-        "checkout_submitted.v1",
+        "checkout_submitted.v2",
         "action_required.v1",
         "payment_authorized.v1",
         "payment_captured.v1",

@@ -2,14 +2,13 @@
 
 use clap::{Args, Subcommand};
 use data_encoding::BASE64;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::server::Server;
 use super::table::table;
-use super::{Failure, chain, print, print_bytes, print_json};
+use super::{Failure, print, print_bytes, print_json};
 
-/// Where the key is: an argument would stand in the list of processes.
-const KEY_VARIABLE: &str = "DAYBOOK_API_KEY";
 /// How many a page of the list has.
 const PAGE: usize = 100;
 
@@ -67,7 +66,7 @@ impl Quarantine {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let server = Server::new(&self.server)?;
         let document = match &self.action {
-            Action::List { state, reason, limit } => server.list(state, reason.as_deref(), *limit).await?,
+            Action::List { state, reason, limit } => list(&server, state, reason.as_deref(), *limit).await?,
             Action::Show { id, .. } => server.call(Method::GET, &path(id, "")?, &[], None).await?,
             Action::Retry { id } => {
                 server.call(Method::POST, &path(id, "/retry")?, &[], Some(json!({}))).await?
@@ -97,68 +96,23 @@ fn path(id: &str, action: &str) -> Result<String, Failure> {
     }
 }
 
-/// A running server and the caller's key.
-struct Server {
-    http: Client,
-    url: String,
-    key: String,
-}
-
-impl Server {
-    fn new(url: &str) -> Result<Self, Failure> {
-        let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
-        let key = key.ok_or_else(|| {
-            Failure::usage(format!("{KEY_VARIABLE} is not set"))
-                .hint("it is the tenant's API key, as for `Authorization: Bearer`")
-        })?;
-        let http = Client::builder().build().map_err(|error| Failure::new(chain(&error)))?;
-        Ok(Server { http, url: url.trim_end_matches('/').to_owned(), key })
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<Value>,
-    ) -> Result<Value, Failure> {
-        let request = self.http.request(method, format!("{}{path}", self.url));
-        let request = request.bearer_auth(&self.key).query(query);
-        let request = match &body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        let unreachable = |error: reqwest::Error| {
-            Failure::new(chain(&error)).hint("is the server running, and is --server right?")
-        };
-        let reply = request.send().await.map_err(unreachable)?;
-        let status = reply.status();
-        let document: Value = reply.json().await.map_err(unreachable)?;
-        if status == StatusCode::OK {
-            return Ok(document);
+/// So many entries, page after page.
+async fn list(server: &Server, state: &str, reason: Option<&str>, limit: usize) -> Result<Value, Failure> {
+    let mut webhooks = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = limit.saturating_sub(webhooks.len()).clamp(1, PAGE);
+        let mut query = vec![("limit", page.to_string())];
+        query.extend((state != "all").then(|| ("state", state.to_owned())));
+        query.extend(reason.map(|reason| ("reason", reason.to_owned())));
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let mut document = server.call(Method::GET, "/v1/quarantine", &query, None).await?;
+        if let Value::Array(found) = document["webhooks"].take() {
+            webhooks.extend(found);
         }
-        let detail = document["detail"].as_str().unwrap_or("the server refused");
-        Err(Failure::new(format!("{status}: {detail}")))
-    }
-
-    /// So many entries, page after page.
-    async fn list(&self, state: &str, reason: Option<&str>, limit: usize) -> Result<Value, Failure> {
-        let mut webhooks = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = limit.saturating_sub(webhooks.len()).clamp(1, PAGE);
-            let mut query = vec![("limit", page.to_string())];
-            query.extend((state != "all").then(|| ("state", state.to_owned())));
-            query.extend(reason.map(|reason| ("reason", reason.to_owned())));
-            query.extend(cursor.map(|cursor| ("cursor", cursor)));
-            let mut document = self.call(Method::GET, "/v1/quarantine", &query, None).await?;
-            if let Value::Array(found) = document["webhooks"].take() {
-                webhooks.extend(found);
-            }
-            cursor = document["next_cursor"].as_str().map(str::to_owned);
-            if cursor.is_none() || webhooks.len() >= limit {
-                return Ok(json!({"webhooks": webhooks, "next_cursor": cursor}));
-            }
+        cursor = document["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() || webhooks.len() >= limit {
+            return Ok(json!({"webhooks": webhooks, "next_cursor": cursor}));
         }
     }
 }

@@ -63,6 +63,7 @@ codes! {
     AttemptRefused "attempt_refused" CONFLICT "The order takes no new payment attempt"
     WebhookClosed "webhook_closed" CONFLICT "The webhook was released or discarded before"
     WebhookNotApplied "webhook_not_applied" CONFLICT "The webhook cannot be applied"
+    PersonalDataNotSealed "personal_data_not_sealed" CONFLICT "The personal data was never sealed"
     IdTaken "id_taken" CONFLICT "The id is taken"
     TooManyEntries "too_many_entries" CONFLICT "The order holds as many entries as it can"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"

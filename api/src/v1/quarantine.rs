@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use futures::{StreamExt, TryStreamExt, stream};
-use ledger::codec;
 use ledger::commit::Cause;
 use ledger::ids::{Position, RecordId, TenantId};
 use ledger::quarantine::{MatchKey, Outcome, Reason};
@@ -409,7 +408,7 @@ async fn body(app: &App, position: Position) -> Result<Bytes, OrderError> {
     let damaged =
         || OrderError::internal(format!("the quarantined webhook at {position} is not in the log").into());
     let stored = stored.ok_or_else(damaged)?;
-    match codec::decode(&stored.bytes).map_err(|error| OrderError::internal(error.into()))?.cause {
+    match app.ledger.open(&stored).await?.commit.cause {
         Cause::Webhook { body, .. } => Ok(body),
         Cause::Command { .. } | Cause::Timer { .. } => Ok(Bytes::new()),
     }

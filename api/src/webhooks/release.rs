@@ -73,7 +73,7 @@ async fn follow(app: &App) -> Result<End, OrderError> {
     }
     loop {
         match changes.recv().await {
-            Ok(recorded) => on_change(app, &recorded).await?,
+            Ok(change) => on_change(app, &change.recorded).await?,
             Err(RecvError::Lagged(missed)) => {
                 tracing::info!(missed, "fell behind the changes; sweeping what is open");
                 return Ok(End::Missed);
@@ -141,7 +141,8 @@ fn appeared(order: RecordId, event: &Event) -> Vec<MatchKey> {
         | Event::ChargebackWon { .. }
         | Event::ChargebackLost { .. }
         | Event::WebhookNoted { .. }
-        | Event::SurfaceNoted { .. } => Vec::new(),
+        | Event::SurfaceNoted { .. }
+        | Event::PersonalDataForgotten => Vec::new(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Stored events from the domain's, and the domain's from those stored in any version.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::event::StoredEvent;
 use super::parts::{owned, some_text, text};
-use super::personal::Personal;
 use super::scalar::{Amount, Moment, Text};
 use super::shapes::*;
 use crate::{offer, order, quarantine};
@@ -28,19 +28,17 @@ impl<'a> From<&'a order::Event> for StoredEvent<'a> {
                     payment_method,
                     items,
                     customer: _,
-                    return_urls,
-                    metadata,
+                    return_urls: _,
+                    metadata: _,
                     expires_at,
                     surface,
                 } = &**checkout;
-                StoredEvent::CheckoutSubmittedV1(Box::new(CheckoutSubmittedV1 {
+                StoredEvent::CheckoutSubmittedV2(Box::new(CheckoutSubmittedV2 {
                     amount: Amount(*amount),
                     merchant_reference: text(merchant_reference),
                     capture: (*capture).into(),
                     payment_method: payment_method.as_ref().map(Into::into),
                     items: items.iter().map(Into::into).collect(),
-                    return_urls: return_urls.into(),
-                    metadata: Cow::Borrowed(metadata),
                     expires_at: Moment(*expires_at),
                     surface: surface.into(),
                 }))
@@ -155,6 +153,7 @@ impl<'a> From<&'a order::Event> for StoredEvent<'a> {
             E::SurfaceNoted { data } => {
                 StoredEvent::SurfaceNotedV1(SurfaceNotedV1 { data: Cow::Borrowed(data) })
             }
+            E::PersonalDataForgotten => StoredEvent::PersonalDataForgottenV1(PersonalDataForgottenV1 {}),
         }
     }
 }
@@ -202,9 +201,8 @@ impl<'a> From<&'a quarantine::Event> for StoredEvent<'a> {
 }
 
 impl StoredEvent<'_> {
-    /// The event as the rules know it today. It takes what belongs to it out of `personal`, which may be empty:
-    /// the data was erased, or there never was any.
-    pub(super) fn into_domain(self, personal: &mut Personal<'_>) -> AnyEvent {
+    /// The event as the rules know it today, without the personal data that is kept apart from it.
+    pub(super) fn into_domain(self) -> AnyEvent {
         use order::Event as E;
         use quarantine::Event as Q;
         AnyEvent::Order(match self {
@@ -224,11 +222,34 @@ impl StoredEvent<'_> {
                     amount,
                     merchant_reference: merchant_reference.into_owned(),
                     capture: capture.into(),
-                    payment_method: payment_method.map(|m| m.with_holder(&mut personal.card_holder)),
+                    payment_method: payment_method.map(Into::into),
                     items: items.into_iter().map(Into::into).collect(),
-                    customer: personal.customer.take().map(Into::into).unwrap_or_default(),
+                    customer: order::Customer::default(),
                     return_urls: return_urls.into(),
                     metadata: metadata.into_owned(),
+                    expires_at,
+                    surface: surface.into(),
+                }))
+            }
+            StoredEvent::CheckoutSubmittedV2(stored) => {
+                let CheckoutSubmittedV2 {
+                    amount: Amount(amount),
+                    merchant_reference,
+                    capture,
+                    payment_method,
+                    items,
+                    expires_at: Moment(expires_at),
+                    surface,
+                } = *stored;
+                E::CheckoutSubmitted(Box::new(order::Checkout {
+                    amount,
+                    merchant_reference: merchant_reference.into_owned(),
+                    capture: capture.into(),
+                    payment_method: payment_method.map(Into::into),
+                    items: items.into_iter().map(Into::into).collect(),
+                    customer: order::Customer::default(),
+                    return_urls: order::ReturnUrls::default(),
+                    metadata: BTreeMap::new(),
                     expires_at,
                     surface: surface.into(),
                 }))
@@ -240,7 +261,7 @@ impl StoredEvent<'_> {
             }) => E::AttemptStarted {
                 attempt,
                 payment_reference: owned(payment_reference),
-                payment_method: payment_method.map(|m| m.with_holder(&mut personal.card_holder)),
+                payment_method: payment_method.map(Into::into),
             },
             StoredEvent::AttemptLinkedV1(AttemptLinkedV1 { attempt, payment_reference }) => {
                 E::AttemptLinked { attempt, payment_reference: payment_reference.into_owned() }
@@ -345,6 +366,7 @@ impl StoredEvent<'_> {
             StoredEvent::SurfaceNotedV1(SurfaceNotedV1 { data }) => {
                 E::SurfaceNoted { data: data.into_owned() }
             }
+            StoredEvent::PersonalDataForgottenV1(PersonalDataForgottenV1 {}) => E::PersonalDataForgotten,
             StoredEvent::OfferRegisteredV1(OfferRegisteredV1 {
                 identifier,
                 amount: Amount(amount),

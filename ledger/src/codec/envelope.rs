@@ -12,13 +12,17 @@ use super::event::StoredEvent;
 use super::parts::{Str, owned, some_text, text};
 use super::personal::{self, Personal};
 use super::scalar::{Moment, Text};
+use super::sealed::Sealed;
 use super::{DecodeError, stored_events};
 use crate::commit::{Cause, Changes, Commit};
 use crate::ids::{CommitId, RecordId, RequestHash, TenantId};
+use crate::keys::{Key, KeyId};
 use crate::{offer, order, quarantine};
 
-/// The shape of a commit. Another one would be another format.
-const FORMAT: u32 = 1;
+/// A commit whose personal data, if any, can be read by everybody. Nothing writes it into a log any more.
+const OPEN: u32 = 1;
+/// A commit whose personal data is sealed, or was left out because it is to be forgotten.
+const SEALED: u32 = 2;
 
 /// What every commit begins with, so that its id is found without reading on.
 const HEAD: &[u8] = br#"{"commit":""#;
@@ -43,6 +47,19 @@ pub(super) struct Envelope<'a> {
     /// By the index of the event that it was taken out of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     personal: BTreeMap<usize, Personal<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<StoredSeal<'a>>,
+}
+
+/// What only the holder of the key can read; see `sealed`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSeal<'a> {
+    key: Text<KeyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<Str<'a>>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -60,12 +77,14 @@ enum StoredCause<'a> {
         operation: Str<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<Str<'a>>,
-        request_hash: Text<RequestHash>,
+        /// Sealed since format 2: who has the hash can try out what was in the request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_hash: Option<Text<RequestHash>>,
     },
     Webhook {
         source: Str<'a>,
         event_id: Str<'a>,
-        /// The body, where it is UTF-8.
+        /// The body, where it is UTF-8. Sealed since format 2.
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<Str<'a>>,
         /// The body, where it is not, or where it would grow too long as text.
@@ -77,12 +96,30 @@ enum StoredCause<'a> {
     },
 }
 
-impl<'a> From<&'a Commit> for Envelope<'a> {
-    fn from(commit: &'a Commit) -> Self {
+impl<'a> Envelope<'a> {
+    /// A commit that everybody can read.
+    pub(super) fn open(commit: &'a Commit) -> Self {
+        let personal = personal::of(&commit.changes);
+        Envelope { format: OPEN, personal, cause: (&commit.cause).into(), ..Envelope::bare(commit) }
+    }
+
+    /// A commit whose personal data only the key opens.
+    pub(super) fn sealed(commit: &'a Commit, key: &Key) -> Self {
+        let Sealed { key, cause, events } = Sealed::seal(commit, key);
+        let base64 = |bytes: Bytes| Str::Owned(BASE64.encode(&bytes));
+        let events = events.map(|events| base64(events.bytes));
+        Envelope {
+            sealed: Some(StoredSeal { key: Text(key), cause: cause.map(base64), events }),
+            ..Envelope::bare(commit)
+        }
+    }
+
+    /// A commit without its personal data.
+    pub(super) fn bare(commit: &'a Commit) -> Self {
         let Commit { id, tenant, record, decided_at, cause, changes } = commit;
         Envelope {
             commit: Text(*id),
-            format: FORMAT,
+            format: SEALED,
             tenant: Text(tenant.clone()),
             record: match changes {
                 Changes::Order(_) => RecordKind::Order,
@@ -91,26 +128,49 @@ impl<'a> From<&'a Commit> for Envelope<'a> {
             },
             id: Text(*record),
             decided_at: Moment(*decided_at),
-            cause: cause.into(),
+            cause: StoredCause::bare(cause),
             events: stored_events(changes),
-            personal: personal::of(changes),
+            personal: BTreeMap::new(),
+            sealed: None,
         }
     }
 }
 
 impl Envelope<'_> {
-    pub(super) fn into_commit(self) -> Result<Commit, DecodeError> {
-        if self.format != FORMAT {
-            return Err(other_format(self.format));
+    /// The commit, and what of it is sealed.
+    pub(super) fn into_commit(self) -> Result<(Commit, Option<Sealed>), DecodeError> {
+        let is_open = match self.format {
+            OPEN => true,
+            SEALED => false,
+            other => return Err(other_format(other)),
+        };
+        if is_open && self.sealed.is_some() {
+            return Err(DecodeError("format 1 with a seal".to_owned()));
         }
-        Ok(Commit {
+        if !is_open && !self.personal.is_empty() {
+            return Err(DecodeError("format 2 with personal data that is not sealed".to_owned()));
+        }
+        let commit = Commit {
             id: self.commit.0,
             tenant: self.tenant.0,
             record: self.id.0,
             decided_at: self.decided_at.0,
-            cause: self.cause.into_cause()?,
+            cause: self.cause.into_cause(is_open)?,
             changes: changes(self.record, self.events, self.personal)?,
-        })
+        };
+        let sealed = self.sealed.map(|seal| seal.into_sealed(&commit)).transpose()?;
+        Ok((commit, sealed))
+    }
+}
+
+impl StoredSeal<'_> {
+    fn into_sealed(self, commit: &Commit) -> Result<Sealed, DecodeError> {
+        let StoredSeal { key: Text(key), cause, events } = self;
+        let bytes = |base64: Option<Str<'_>>| {
+            let bytes = base64.map(|base64| BASE64.decode(base64.as_bytes()).map(Bytes::from)).transpose();
+            bytes.map_err(|error| DecodeError(format!("sealed: {error}")))
+        };
+        Ok(Sealed::of(commit, key, bytes(cause)?, bytes(events)?))
     }
 }
 
@@ -129,10 +189,15 @@ fn changes(
     };
     for (index, stored) in events.into_iter().enumerate() {
         let name = stored.name();
-        let mut own = personal.remove(&index).unwrap_or_default();
-        let event = stored.into_domain(&mut own);
-        if !own.is_empty() {
-            return Err(DecodeError(format!("personal data that event {index}, {name}, has no place for")));
+        let mut event = stored.into_domain();
+        if let Some(personal) = personal.remove(&index) {
+            let put_back = match &mut event {
+                AnyEvent::Order(event) => personal.put_back(event),
+                AnyEvent::Offer(_) | AnyEvent::Quarantine(_) => Err("anything"),
+            };
+            put_back.map_err(|_| {
+                DecodeError(format!("personal data that event {index}, {name}, has no place for"))
+            })?;
         }
         if !push(&mut changes, event) {
             return Err(DecodeError(format!("event {index}, {name}, is not about this kind of record")));
@@ -164,17 +229,40 @@ impl<'a> From<&'a Cause> for StoredCause<'a> {
             Cause::Command { operation, key, request_hash } => StoredCause::Command {
                 operation: text(operation),
                 key: some_text(key),
-                request_hash: Text(*request_hash),
+                request_hash: Some(Text(*request_hash)),
             },
             Cause::Webhook { source, event_id, body } => {
-                let (body, body_base64) = match std::str::from_utf8(body) {
-                    Ok(readable) if escaped_length(body) <= MAX_READABLE => (Some(text(readable)), None),
-                    Ok(_) | Err(_) => (None, Some(Cow::Owned(BASE64.encode(body)))),
-                };
+                let (body, body_base64) = body_as_text(body);
                 StoredCause::Webhook { source: text(source), event_id: text(event_id), body, body_base64 }
             }
             Cause::Timer { name } => StoredCause::Timer { name: text(name) },
         }
+    }
+}
+
+impl<'a> StoredCause<'a> {
+    /// A cause without what is sealed of it.
+    fn bare(cause: &'a Cause) -> Self {
+        match cause {
+            Cause::Command { operation, key, request_hash: _ } => {
+                StoredCause::Command { operation: text(operation), key: some_text(key), request_hash: None }
+            }
+            Cause::Webhook { source, event_id, body: _ } => StoredCause::Webhook {
+                source: text(source),
+                event_id: text(event_id),
+                body: None,
+                body_base64: None,
+            },
+            Cause::Timer { name } => StoredCause::Timer { name: text(name) },
+        }
+    }
+}
+
+/// A body as text where it is readable and stays short enough as such, else in base 64.
+pub(super) fn body_as_text(body: &[u8]) -> (Option<Str<'_>>, Option<Str<'_>>) {
+    match std::str::from_utf8(body) {
+        Ok(readable) if escaped_length(body) <= MAX_READABLE => (Some(text(readable)), None),
+        Ok(_) | Err(_) => (None, Some(Cow::Owned(BASE64.encode(body)))),
     }
 }
 
@@ -189,30 +277,45 @@ fn escaped_length(text: &[u8]) -> usize {
 }
 
 impl StoredCause<'_> {
-    fn into_cause(self) -> Result<Cause, DecodeError> {
+    /// The cause; `is_open`: with everything that it has.
+    fn into_cause(self, is_open: bool) -> Result<Cause, DecodeError> {
+        let sealed_in_open = || DecodeError("a cause that is neither whole nor sealed".to_owned());
         Ok(match self {
-            StoredCause::Command { operation, key, request_hash: Text(request_hash) } => {
+            StoredCause::Command { operation, key, request_hash } => {
+                if request_hash.is_some() != is_open {
+                    return Err(sealed_in_open());
+                }
+                let request_hash = request_hash.map_or(RequestHash::UNKNOWN, |Text(hash)| hash);
                 Cause::Command { operation: operation.into_owned(), key: owned(key), request_hash }
             }
-            StoredCause::Webhook { source, event_id, body, body_base64 } => Cause::Webhook {
-                source: source.into_owned(),
-                event_id: event_id.into_owned(),
-                body: body_of(body, body_base64)?,
-            },
+            StoredCause::Webhook { source, event_id, body, body_base64 } => {
+                if body.is_none() && body_base64.is_none() && is_open {
+                    return Err(DecodeError("a webhook without a body".to_owned()));
+                }
+                if (body.is_some() || body_base64.is_some()) && !is_open {
+                    return Err(sealed_in_open());
+                }
+                let body = body_of(body, body_base64)?.unwrap_or_default();
+                Cause::Webhook { source: source.into_owned(), event_id: event_id.into_owned(), body }
+            }
             StoredCause::Timer { name } => Cause::Timer { name: name.into_owned() },
         })
     }
 }
 
-fn body_of(body: Option<Str<'_>>, body_base64: Option<Str<'_>>) -> Result<Bytes, DecodeError> {
+/// The body that one of the two forms holds, if any does.
+pub(super) fn body_of(
+    body: Option<Str<'_>>,
+    body_base64: Option<Str<'_>>,
+) -> Result<Option<Bytes>, DecodeError> {
     match (body, body_base64) {
-        (Some(text), None) => Ok(text.into_owned().into()),
+        (Some(text), None) => Ok(Some(text.into_owned().into())),
         (None, Some(base64)) => BASE64
             .decode(base64.as_bytes())
-            .map(Bytes::from)
+            .map(|body| Some(Bytes::from(body)))
             .map_err(|error| DecodeError(format!("body_base64: {error}"))),
         (Some(_), Some(_)) => Err(DecodeError("a webhook with two bodies".to_owned())),
-        (None, None) => Err(DecodeError("a webhook without a body".to_owned())),
+        (None, None) => Ok(None),
     }
 }
 
@@ -241,11 +344,11 @@ pub(super) fn explain(bytes: &[u8], error: &serde_json::Error) -> DecodeError {
         format: u32,
     }
     match serde_json::from_slice(bytes) {
-        Ok(Version { format }) if format != FORMAT => other_format(format),
+        Ok(Version { format }) if ![OPEN, SEALED].contains(&format) => other_format(format),
         Ok(_) | Err(_) => DecodeError(error.to_string()),
     }
 }
 
 fn other_format(format: u32) -> DecodeError {
-    DecodeError(format!("format {format}; this Daybook reads format {FORMAT}"))
+    DecodeError(format!("format {format}; this Daybook reads formats {OPEN} and {SEALED}"))
 }

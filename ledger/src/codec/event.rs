@@ -46,6 +46,7 @@ macro_rules! stored_events {
 
 stored_events! {
     "checkout_submitted.v1" => CheckoutSubmittedV1(Box<CheckoutSubmittedV1<'a>>),
+    "checkout_submitted.v2" => CheckoutSubmittedV2(Box<CheckoutSubmittedV2<'a>>),
     "attempt_started.v1" => AttemptStartedV1(AttemptStartedV1<'a>),
     "attempt_linked.v1" => AttemptLinkedV1(AttemptLinkedV1<'a>),
     "action_required.v1" => ActionRequiredV1(ActionRequiredV1<'a>),
@@ -67,6 +68,7 @@ stored_events! {
     "chargeback_lost.v1" => ChargebackLostV1(ChargebackLostV1<'a>),
     "webhook_noted.v1" => WebhookNotedV1(WebhookNotedV1<'a>),
     "surface_noted.v1" => SurfaceNotedV1(SurfaceNotedV1<'a>),
+    "personal_data_forgotten.v1" => PersonalDataForgottenV1(PersonalDataForgottenV1),
     "offer_registered.v1" => OfferRegisteredV1(OfferRegisteredV1<'a>),
     "webhook_quarantined.v1" => WebhookQuarantinedV1(WebhookQuarantinedV1<'a>),
     "webhook_released.v1" => WebhookReleasedV1(WebhookReleasedV1),

@@ -57,7 +57,7 @@ pub(super) struct ItemV1<'a> {
     parent_identifier: Option<Str<'a>>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReturnUrlsV1<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,14 +167,12 @@ impl<'a> From<&'a order::PaymentMethod> for PaymentMethodV1<'a> {
     }
 }
 
-impl PaymentMethodV1<'_> {
-    /// The payment method, whose card takes its holder out of the personal data.
-    pub(super) fn with_holder(self, holder: &mut Option<Str<'_>>) -> order::PaymentMethod {
-        let PaymentMethodV1 { kind, token, card } = self;
+impl From<PaymentMethodV1<'_>> for order::PaymentMethod {
+    fn from(PaymentMethodV1 { kind, token, card }: PaymentMethodV1<'_>) -> Self {
         let card = card.map(|CardV1 { brand, last_four }| order::Card {
             brand: brand.into_owned(),
             last_four: last_four.into_owned(),
-            holder: owned(holder.take()),
+            holder: None,
         });
         order::PaymentMethod { kind: kind.into_owned(), token: owned(token), card }
     }

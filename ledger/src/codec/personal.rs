@@ -1,4 +1,4 @@
-//! Personal data: taken out of the events as they are written, and put back as they are read.
+//! Personal data: taken out of the events as they are written, and put back as they are opened.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parts::{self, Notes, Str, owned, some_text};
+use super::parts::{self, Notes, ReturnUrlsV1, Str, owned, some_text};
 use crate::commit::Changes;
 use crate::order;
 
@@ -18,6 +18,11 @@ pub(super) struct Personal<'a> {
     pub(super) customer: Option<PersonalCustomer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) card_holder: Option<Str<'a>>,
+    /// Since `checkout_submitted.v2`; earlier ones have them among the event's own fields.
+    #[serde(default, skip_serializing_if = "ReturnUrlsV1::is_empty")]
+    pub(super) return_urls: ReturnUrlsV1<'a>,
+    #[serde(default, skip_serializing_if = "parts::is_empty")]
+    pub(super) metadata: Notes<'a>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +56,11 @@ impl<'a> Personal<'a> {
             order::Event::CheckoutSubmitted(checkout) => Personal {
                 customer: PersonalCustomer::of(&checkout.customer),
                 card_holder: holder(&checkout.payment_method),
+                return_urls: (&checkout.return_urls).into(),
+                metadata: Cow::Borrowed(&checkout.metadata),
             },
             order::Event::AttemptStarted { payment_method, .. } => {
-                Personal { customer: None, card_holder: holder(payment_method) }
+                Personal { card_holder: holder(payment_method), ..Personal::default() }
             }
             order::Event::AttemptLinked { .. }
             | order::Event::ActionRequired { .. }
@@ -74,30 +81,106 @@ impl<'a> Personal<'a> {
             | order::Event::ChargebackWon { .. }
             | order::Event::ChargebackLost { .. }
             | order::Event::WebhookNoted { .. }
-            | order::Event::SurfaceNoted { .. } => Personal::default(),
+            | order::Event::SurfaceNoted { .. }
+            | order::Event::PersonalDataForgotten => Personal::default(),
         }
     }
 
-    /// Whether nothing is left that an event could take.
-    pub(super) fn is_empty(&self) -> bool {
-        let Personal { customer, card_holder } = self;
-        customer.is_none() && card_holder.is_none()
+    fn is_empty(&self) -> bool {
+        *self == Personal::default()
     }
 
-    /// Puts the data where the API shows it: `customer`, and `payment_method.card.holder`.
+    /// Puts the data back into the event that it was taken out of; an error names what the event has no place for.
+    pub(super) fn put_back(self, event: &mut order::Event) -> Result<(), &'static str> {
+        match event {
+            order::Event::CheckoutSubmitted(checkout) => self.put_into_checkout(checkout),
+            order::Event::AttemptStarted { payment_method, .. } => self.put_into_attempt(payment_method),
+            order::Event::AttemptLinked { .. }
+            | order::Event::ActionRequired { .. }
+            | order::Event::PaymentAuthorized { .. }
+            | order::Event::PaymentFailed { .. }
+            | order::Event::CaptureRequested { .. }
+            | order::Event::PaymentCaptured { .. }
+            | order::Event::CaptureFailed { .. }
+            | order::Event::CancellationRequested
+            | order::Event::OrderCanceled
+            | order::Event::OrderExpired
+            | order::Event::PaymentVoided { .. }
+            | order::Event::AuthorizationExpired { .. }
+            | order::Event::RefundRequested { .. }
+            | order::Event::RefundSettled { .. }
+            | order::Event::RefundFailed { .. }
+            | order::Event::ChargebackOpened { .. }
+            | order::Event::ChargebackWon { .. }
+            | order::Event::ChargebackLost { .. }
+            | order::Event::WebhookNoted { .. }
+            | order::Event::SurfaceNoted { .. }
+            | order::Event::PersonalDataForgotten => Err("anything"),
+        }
+    }
+
+    /// The same for a checkout that was folded already. What the stored event has among its own fields stays.
+    pub(super) fn put_into_checkout(self, checkout: &mut order::Checkout) -> Result<(), &'static str> {
+        let Personal { customer, card_holder, return_urls, metadata } = self;
+        if let Some(customer) = customer {
+            checkout.customer = customer.into();
+        }
+        if !return_urls.is_empty() {
+            checkout.return_urls = return_urls.into();
+        }
+        if !metadata.is_empty() {
+            checkout.metadata = metadata.into_owned();
+        }
+        put_holder(card_holder, &mut checkout.payment_method)
+    }
+
+    /// The same for the payment method of an attempt.
+    pub(super) fn put_into_attempt(
+        self,
+        method: &mut Option<order::PaymentMethod>,
+    ) -> Result<(), &'static str> {
+        let Personal { customer, card_holder, return_urls, metadata } = self;
+        if customer.is_some() || !return_urls.is_empty() || !metadata.is_empty() {
+            return Err("a customer");
+        }
+        put_holder(card_holder, method)
+    }
+
+    /// Puts the data where the API shows it: `customer`, `return_urls`, `metadata`, and `payment_method.card.holder`.
     pub(super) fn merge_into(&self, event: &mut Value) {
         let put = |value: Value, place: Option<&mut Value>, name: &str| {
             if let Some(Value::Object(fields)) = place {
                 fields.insert(name.to_owned(), value);
             }
         };
-        let Personal { customer, card_holder } = self;
+        let Personal { customer, card_holder, return_urls, metadata } = self;
+        if !return_urls.is_empty() {
+            put(serde_json::json!(return_urls), Some(event), "return_urls");
+        }
+        if !metadata.is_empty() {
+            put(serde_json::json!(metadata), Some(event), "metadata");
+        }
         if let Some(customer) = customer {
             put(serde_json::json!(customer), Some(event), "customer");
         }
         if let Some(holder) = card_holder {
             put(serde_json::json!(holder), event.pointer_mut("/payment_method/card"), "holder");
         }
+    }
+}
+
+fn put_holder(
+    holder: Option<Str<'_>>,
+    method: &mut Option<order::PaymentMethod>,
+) -> Result<(), &'static str> {
+    let card = method.as_mut().and_then(|method| method.card.as_mut());
+    match (holder, card) {
+        (None, _) => Ok(()),
+        (Some(holder), Some(card)) => {
+            card.holder = Some(holder.into_owned());
+            Ok(())
+        }
+        (Some(_), None) => Err("a card's holder"),
     }
 }
 

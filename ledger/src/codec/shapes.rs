@@ -27,6 +27,21 @@ pub(super) struct CheckoutSubmittedV1<'a> {
     pub(super) surface: SurfaceV1<'a>,
 }
 
+/// Return URLs and metadata are personal data since this version: shops put names and addresses into both.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckoutSubmittedV2<'a> {
+    pub(super) amount: Amount,
+    pub(super) merchant_reference: Str<'a>,
+    pub(super) capture: CaptureModeV1,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) payment_method: Option<PaymentMethodV1<'a>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) items: Vec<ItemV1<'a>>,
+    pub(super) expires_at: Moment,
+    pub(super) surface: SurfaceV1<'a>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AttemptStartedV1<'a> {
@@ -185,6 +200,10 @@ pub(super) struct WebhookNotedV1<'a> {
 pub(super) struct SurfaceNotedV1<'a> {
     pub(super) data: Notes<'a>,
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PersonalDataForgottenV1 {}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

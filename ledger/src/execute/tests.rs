@@ -122,6 +122,10 @@ impl Journal for Faulty {
         self.journal.put_memo(name, expected, bytes).await
     }
 
+    fn keys(&self) -> Arc<dyn crate::keys::KeyStore> {
+        self.journal.keys()
+    }
+
     async fn describe(&self) -> Result<Description, ReadError> {
         self.journal.describe().await
     }

@@ -13,6 +13,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::{AppendError, Draft, Journal, MAX_MEMO_BYTES, Memo, PutMemoError, Stored, Subject, Tail};
 use crate::ids::{CommitId, Position, RecordId};
+use crate::keys::{Page, PageId};
 
 /// An empty journal, and the means to open it again.
 pub trait Fixture: Send + Sized {
@@ -63,6 +64,11 @@ macro_rules! journal_conformance {
             of_several_puts_with_one_expectation_exactly_one_is_stored,
             a_memo_is_no_commit,
             a_memo_may_be_as_large_as_promised_and_no_larger,
+            memos_are_listed,
+            a_copy_is_stored_at_its_own_position_and_nowhere_else,
+            copies_that_are_stored_together_keep_their_order,
+            a_page_of_keys_is_there_once_it_was_put_and_stays,
+            a_page_of_keys_changes_only_from_the_revision_that_was_expected,
             a_description_says_what_the_journal_is,
         }
     };
@@ -608,6 +614,80 @@ mod sentences {
         }
     }
 
+    pub async fn memos_are_listed(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        assert!(journal.memo_names().await.expect("readable").is_empty());
+        for name in ["b", "a.c-1"] {
+            put(journal, name, 0, &Bytes::from_static(b"{}")).await.expect("stored");
+        }
+        let mut names = within("memo_names", journal.memo_names()).await.expect("readable");
+        names.sort();
+        assert_eq!(names, ["a.c-1", "b"]);
+    }
+
+    /// Commits as another journal might have them in one partition: of several subjects, each with several.
+    fn foreign(journal: &impl Journal, count: u64) -> Vec<Stored> {
+        let partition = subject().partition(journal.partitions());
+        let subjects: Vec<Subject> = (0..3).map(|_| subject_in(journal, partition)).collect();
+        let commit = |sequence: u64| {
+            let subject = subjects[sequence as usize % subjects.len()].clone();
+            let bytes = draft(&subject).bytes;
+            Stored { position: Position { partition, sequence }, subject, bytes }
+        };
+        (1..=count).map(commit).collect()
+    }
+
+    pub async fn a_copy_is_stored_at_its_own_position_and_nowhere_else(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let mut commits = foreign(journal, 8);
+        // Bytes that are no text come over as they are.
+        commits[4].bytes = Bytes::from_static(&[0xff, 0, b'{']);
+        let conflict = async |commit: &Stored, newest: u64| {
+            let refused = within("restore", journal.restore(std::slice::from_ref(commit))).await;
+            let newest = Position { sequence: newest, ..commit.position };
+            assert!(
+                matches!(&refused, Err(AppendError::Conflict { actual }) if *actual == newest),
+                "{refused:?}"
+            );
+        };
+        conflict(&commits[1], 0).await;
+        for (index, commit) in commits.iter().enumerate() {
+            within("restore", journal.restore(std::slice::from_ref(commit))).await.expect("stored");
+            within("restore", journal.restore(std::slice::from_ref(commit))).await.expect("stored before");
+            let newest = index as u64 + 1;
+            let other = Stored { bytes: draft(&commit.subject).bytes, ..commit.clone() };
+            conflict(&other, newest).await;
+            if let Some(later) = commits.get(index + 2) {
+                conflict(later, newest).await;
+            }
+        }
+        for subject in commits.iter().map(|commit| &commit.subject) {
+            let own: Vec<Stored> = commits.iter().filter(|one| one.subject == *subject).cloned().collect();
+            assert_eq!(load(journal, subject).await, own);
+        }
+        // The ledger goes on from there.
+        let newest = &commits[7];
+        let next = append(journal, &draft(&newest.subject), newest.position.sequence).await;
+        assert_eq!(next.position.sequence, 9);
+    }
+
+    pub async fn copies_that_are_stored_together_keep_their_order(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let commits = foreign(journal, 3000);
+        let (first, second) = commits.split_at(1000);
+        within("restore", journal.restore(first)).await.expect("stored");
+        // With some that are there already, and then with one that is wrong.
+        within("restore", journal.restore(&commits[900..2000])).await.expect("stored");
+        let mut wrong = second[900..1200].to_vec();
+        wrong[200].bytes = draft(&wrong[200].subject).bytes;
+        wrong.swap(150, 151);
+        let refused = within("restore", journal.restore(&wrong)).await;
+        assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
+        within("restore", journal.restore(&commits[2000..])).await.expect("stored");
+        let partition = commits[0].position.partition;
+        assert_eq!(take(&mut tail(journal, partition, 0).await, commits.len()).await, commits);
+    }
+
     pub async fn a_memo_is_no_commit(fixture: impl Fixture) {
         let journal = fixture.journal();
         let before = append(journal, &draft(&subject()), 0).await;
@@ -628,6 +708,47 @@ mod sentences {
         let refused = put(journal, "a", revision, &larger).await;
         assert!(matches!(refused, Err(PutMemoError::Unavailable(_))), "{refused:?}");
         assert!(memo(journal, "a").await == Some(Memo { revision, bytes: largest }));
+    }
+
+    pub async fn a_page_of_keys_is_there_once_it_was_put_and_stays(fixture: impl Fixture) {
+        let (first, second) = (PageId(7), PageId(u64::MAX));
+        let keys = fixture.journal().keys();
+        assert_eq!(within("page", keys.page(first)).await.expect("readable"), None);
+        let mut pages = Vec::new();
+        for (page, fill) in [(first, 1), (second, 0xff)] {
+            let content = Bytes::from(vec![fill; 32 * 1024]);
+            let revision = within("put_page", keys.put_page(page, 0, content.clone())).await.expect("stored");
+            pages.push((page, Page { revision, keys: content }));
+        }
+        let fixture = fixture.reopen().await;
+        let keys = fixture.journal().keys();
+        for (page, wanted) in pages {
+            assert_eq!(within("page", keys.page(page)).await.expect("readable"), Some(wanted));
+        }
+        let mut all = within("pages", keys.pages()).await.expect("readable");
+        all.sort_unstable();
+        assert_eq!(all, [first, second]);
+    }
+
+    pub async fn a_page_of_keys_changes_only_from_the_revision_that_was_expected(fixture: impl Fixture) {
+        let keys = fixture.journal().keys();
+        let put = async |expected: u64, fill: u8| {
+            within("put_page", keys.put_page(PageId(7), expected, Bytes::from(vec![fill; 64]))).await
+        };
+        let first = put(0, 1).await.expect("stored");
+        for wrong in [0, first + 1, first + 99] {
+            let refused = put(wrong, 2).await;
+            assert!(matches!(refused, Err(PutMemoError::Conflict)), "{wrong}: {refused:?}");
+        }
+        let mut revision = first;
+        for fill in 2..6 {
+            let next = put(revision, fill).await.expect("stored");
+            assert!(next > revision);
+            revision = next;
+        }
+        let page = within("page", keys.page(PageId(7))).await.expect("readable");
+        assert_eq!(page, Some(Page { revision, keys: Bytes::from(vec![5; 64]) }));
+        assert_eq!(within("pages", keys.pages()).await.expect("readable"), [PageId(7)]);
     }
 
     pub async fn a_description_says_what_the_journal_is(fixture: impl Fixture) {

@@ -22,6 +22,8 @@ pub enum Command {
         /// What the surface has to remember of it; nothing else reads it.
         data: BTreeMap<String, String>,
     },
+    /// Write down that the key of the personal data was destroyed. A second time changes nothing.
+    ForgetPersonalData,
     /// Write down what only a surface understands. Changes nothing else, and is refused for no order there is.
     Note {
         /// The surface's own fields; at least one.

@@ -112,6 +112,8 @@ pub fn decide(order: Option<&Order>, command: &Command) -> Result<Vec<Event>, Re
             start_attempt(order, payment_method, *now, data)
         }
         Command::Note { data } => Ok(note(data)),
+        Command::ForgetPersonalData if order.forgotten => Ok(Vec::new()),
+        Command::ForgetPersonalData => Ok(vec![Event::PersonalDataForgotten]),
         Command::Confirm { payment_reference, reference, amount, now, data } => {
             let mut events = confirm(order, payment_reference, reference, *amount, *now)?;
             events.extend(note(data));

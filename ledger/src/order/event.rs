@@ -171,4 +171,6 @@ pub enum Event {
         /// The surface's own fields.
         data: BTreeMap<String, String>,
     },
+    /// The key of the order's personal data was destroyed. Nothing personal is kept of the order from here on.
+    PersonalDataForgotten,
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::event::Event;
-use super::{Attempt, Dispute, End, Movement, Order, Status};
+use super::{Attempt, Customer, Dispute, End, Movement, Order, ReturnUrls, Status};
 use crate::money::Money;
 
 /// An event that cannot follow the ones before it: the history is corrupt, or was written by something else.
@@ -20,6 +20,7 @@ pub fn evolve(order: Option<Order>, event: &Event) -> Result<Order, ImpossibleEv
                 attempts: Vec::new(),
                 cancellation_requested: false,
                 end: None,
+                forgotten: false,
             });
         }
         (None, _) => return Err(impossible("the order has not been submitted yet")),
@@ -121,8 +122,23 @@ fn change(order: &mut Order, event: &Event) -> Result<(), ImpossibleEvent> {
             dispute_mut(order, *attempt, reference, amount)?.lost = true;
         }
         Event::WebhookNoted { kind: _ } | Event::SurfaceNoted { data: _ } => {}
+        Event::PersonalDataForgotten => forget(order),
     }
     Ok(())
+}
+
+/// Takes away all that is personal. Money, status and references stay.
+fn forget(order: &mut Order) {
+    order.forgotten = true;
+    order.checkout.customer = Customer::default();
+    order.checkout.return_urls = ReturnUrls::default();
+    order.checkout.metadata.clear();
+    let attempts = order.attempts.iter_mut().map(|attempt| &mut attempt.payment_method);
+    for method in attempts.chain([&mut order.checkout.payment_method]).flatten() {
+        if let Some(card) = &mut method.card {
+            card.holder = None;
+        }
+    }
 }
 
 fn impossible(reason: &str) -> ImpossibleEvent {

@@ -111,9 +111,9 @@ fn decode_one(stored: Stored, partition: u16) -> Result<Entry, String> {
     if position.partition != partition {
         return Err(format!("it came from a tail of partition {partition}"));
     }
-    let commit = codec::decode(&bytes).map_err(|error| error.to_string())?;
+    let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| error.to_string())?;
     if commit.subject() != subject {
         return Err("it is filed under another tenant or record than it says".to_owned());
     }
-    Ok(Entry { recorded: Recorded { position, commit }, bytes })
+    Ok(Entry { recorded: Recorded { position, commit }, sealed, bytes })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::Shared;
+use super::{Change, Shared};
 use crate::store::{Entry, Stopped, StoreError, Views, Writer};
 
 /// Chunks that may wait for the writer.
@@ -129,11 +129,11 @@ fn publish(shared: &Shared, entries: Vec<Entry>) {
     });
     let mut touched = vec![false; shared.partitions.len()];
     let has_listeners = shared.changes.receiver_count() > 0;
-    for Entry { recorded, bytes: _ } in entries {
+    for Entry { recorded, sealed, bytes: _ } in entries {
         touched[usize::from(recorded.position.partition)] = true;
         shared.waiters.wake(recorded.commit.record);
         // It fails when the last listener has just left.
-        if has_listeners && shared.changes.send(Arc::new(recorded)).is_err() {
+        if has_listeners && shared.changes.send(Arc::new(Change { recorded, sealed })).is_err() {
             tracing::trace!("nobody listens for changes any more");
         }
     }

@@ -36,7 +36,7 @@ pub(crate) fn fingerprint() -> Result<[u8; 32], StoreError> {
     for part in commits.chunks(3) {
         let mut batch = Batch::new(&rows, &mut recent);
         for recorded in part {
-            batch.fold(recorded).map_err(|error| match error {
+            batch.fold(recorded, None).map_err(|error| match error {
                 FoldError::Impossible(reason) => StoreError::Damaged(format!("the sample: {reason}")),
                 FoldError::Store(error) => error,
             })?;
@@ -231,6 +231,7 @@ fn sample_changes(
         ),
         (late, command("checkout", None), vec![checkout(CaptureMode::Automatic, "A-2")?]),
         (late, timer(), vec![Event::OrderExpired]),
+        (late, command("forget", None), vec![Event::PersonalDataForgotten]),
         (
             late,
             webhook("7"),

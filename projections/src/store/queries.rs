@@ -315,8 +315,8 @@ impl Generation {
         let Some(position) = self.first_of_order(tenant, record)? else { return Ok(None) };
         let Some(row) = self.rows.get(keys::history(tenant, position, 0))? else { return Ok(None) };
         let first = decode_list::<HistoryRow<'_>>(&row)?.next().transpose()?;
-        let request_hash = first.and_then(|row| row.opened_by());
-        Ok(request_hash.map(|request_hash| IdempotencyEntry { record, position, request_hash }))
+        let is_opened = first.is_some_and(|row| row.opens());
+        Ok(is_opened.then_some(IdempotencyEntry { record, position }))
     }
 
     fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {

@@ -5,8 +5,11 @@
 //! folded again from the log.
 
 use bincode::{BorrowDecode, Decode, Encode};
+use bytes::Bytes;
 use jiff::Timestamp;
-use ledger::ids::{Position, RecordId, RequestHash, TenantId};
+use ledger::codec::SealedEvents;
+use ledger::ids::{CommitId, Position, RecordId, TenantId};
+use ledger::keys::{KeyId, PageId};
 use ledger::money::{Currency, Money};
 use ledger::offer::Offer;
 use ledger::order::{
@@ -243,6 +246,18 @@ pub(crate) struct OrderRow<'a> {
     attempts: Vec<AttemptRow<'a>>,
     cancellation_requested: bool,
     end: Option<EndRow>,
+    forgotten: bool,
+    sealed: Vec<SealedRow<'a>>,
+}
+
+/// Personal data as it stands in the log: a view can show it only as long as there is a key.
+#[derive(Encode, BorrowDecode)]
+struct SealedRow<'a> {
+    page: u64,
+    place: u16,
+    commit: [u8; 16],
+    places: Vec<(u32, Option<u32>)>,
+    bytes: &'a [u8],
 }
 
 #[derive(Encode, Decode)]
@@ -319,8 +334,8 @@ struct DisputeRow<'a> {
 
 impl<'a> From<&'a OrderView> for OrderRow<'a> {
     fn from(view: &'a OrderView) -> Self {
-        let OrderView { tenant, id, order, commits, first, last, created_at, updated_at } = view;
-        let Order { checkout, attempts, cancellation_requested, end } = order;
+        let OrderView { tenant, id, order, commits, first, last, created_at, updated_at, sealed } = view;
+        let Order { checkout, attempts, cancellation_requested, end, forgotten } = order;
         OrderRow {
             tenant: tenant.as_str(),
             id: (*id).into(),
@@ -336,6 +351,32 @@ impl<'a> From<&'a OrderView> for OrderRow<'a> {
                 End::Canceled => EndRow::Canceled,
                 End::Expired => EndRow::Expired,
             }),
+            forgotten: *forgotten,
+            sealed: sealed.iter().map(SealedRow::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a SealedEvents> for SealedRow<'a> {
+    fn from(sealed: &'a SealedEvents) -> Self {
+        let SealedEvents { key: KeyId { page, place }, commit, places, bytes } = sealed;
+        SealedRow {
+            page: page.0,
+            place: *place,
+            commit: commit.0.into_bytes(),
+            places: places.clone(),
+            bytes,
+        }
+    }
+}
+
+impl From<SealedRow<'_>> for SealedEvents {
+    fn from(row: SealedRow<'_>) -> Self {
+        SealedEvents {
+            key: KeyId { page: PageId(row.page), place: row.place },
+            commit: CommitId(Uuid::from_bytes(row.commit)),
+            places: row.places,
+            bytes: Bytes::copy_from_slice(row.bytes),
         }
     }
 }
@@ -360,7 +401,9 @@ impl TryFrom<OrderRow<'_>> for OrderView {
                     EndRow::Canceled => End::Canceled,
                     EndRow::Expired => End::Expired,
                 }),
+                forgotten: row.forgotten,
             },
+            sealed: row.sealed.into_iter().map(SealedEvents::from).collect(),
         })
     }
 }
@@ -594,8 +637,8 @@ pub(crate) struct HistoryRow<'a> {
     status: u8,
     balance: BalanceRow,
     anomalies: Vec<&'a str>,
-    /// Of the request whose idempotency key gave the order its id: then there is no row for the key.
-    opened_by: Option<[u8; 32]>,
+    /// Its idempotency key gave the order its id: then there is no row for the key.
+    opens: bool,
 }
 
 #[derive(Encode, BorrowDecode)]
@@ -628,7 +671,7 @@ struct BalanceRow {
 }
 
 impl<'a> HistoryRow<'a> {
-    pub(crate) fn of(entry: &'a HistoryEntry, opened_by: Option<RequestHash>) -> Self {
+    pub(crate) fn of(entry: &'a HistoryEntry, opens: bool) -> Self {
         let HistoryEntry { position, at, cause, events, status, balance, anomalies } = entry;
         HistoryRow {
             position: (*position).into(),
@@ -642,13 +685,13 @@ impl<'a> HistoryRow<'a> {
             status: status_code(*status),
             balance: (*balance).into(),
             anomalies: anomalies.iter().map(String::as_str).collect(),
-            opened_by: opened_by.map(|hash| hash.0),
+            opens,
         }
     }
 
-    /// The request whose idempotency key gave the order its id, if this is the commit that it made.
-    pub(crate) fn opened_by(&self) -> Option<RequestHash> {
-        self.opened_by.map(RequestHash)
+    /// Whether this is the commit whose idempotency key gave the order its id.
+    pub(crate) fn opens(&self) -> bool {
+        self.opens
     }
 }
 
@@ -822,23 +865,18 @@ impl From<TotalsRow> for Totals {
 pub(crate) struct IdempotencyRow {
     record: RecordRow,
     position: PositionRow,
-    request_hash: [u8; 32],
 }
 
 impl From<IdempotencyEntry> for IdempotencyRow {
     fn from(entry: IdempotencyEntry) -> Self {
-        let IdempotencyEntry { record, position, request_hash } = entry;
-        IdempotencyRow { record: record.into(), position: position.into(), request_hash: request_hash.0 }
+        let IdempotencyEntry { record, position } = entry;
+        IdempotencyRow { record: record.into(), position: position.into() }
     }
 }
 
 impl From<IdempotencyRow> for IdempotencyEntry {
     fn from(row: IdempotencyRow) -> Self {
-        IdempotencyEntry {
-            record: row.record.into(),
-            position: row.position.into(),
-            request_hash: RequestHash(row.request_hash),
-        }
+        IdempotencyEntry { record: row.record.into(), position: row.position.into() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ledger::codec::Sealed;
 use ledger::commit::Recorded;
 use ledger::ids::Position;
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,7 @@ use crate::fold::{Batch, FoldError, Recent};
 /// A commit to be folded: decoded, and as it stands in the log.
 pub(crate) struct Entry {
     pub(crate) recorded: Recorded,
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) bytes: Bytes,
 }
 
@@ -74,7 +76,7 @@ impl Writer {
         let tally = Tally::new(&self.generation, &self.hashes);
         let mut batch = Batch::new(&tally, &mut self.recent);
         for (index, entry) in entries.iter().enumerate() {
-            match batch.fold(&entry.recorded) {
+            match batch.fold(&entry.recorded, entry.sealed.as_ref()) {
                 Ok(()) => {}
                 Err(FoldError::Impossible(error)) => {
                     return Ok(Some((index, ImpossibleReason(error.to_string()))));

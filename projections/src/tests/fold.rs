@@ -68,7 +68,7 @@ fn log(steps: &[Step]) -> Vec<Entry> {
         };
         let bytes = Bytes::from(codec::encode(&commit));
         let position = Position { partition, sequence: *sequence };
-        entries.push(Entry { recorded: Recorded { position, commit }, bytes });
+        entries.push(Entry { recorded: Recorded { position, commit }, sealed: None, bytes });
     }
     entries
 }
@@ -180,7 +180,7 @@ fn an_impossible_event_stops_the_fold_in_front_of_it() {
     let again = |entry: &Entry, sequence: u64| {
         let position = Position { sequence, ..entry.recorded.position };
         let recorded = Recorded { position, ..entry.recorded.clone() };
-        Entry { recorded, bytes: entry.bytes.clone() }
+        Entry { recorded, sealed: None, bytes: entry.bytes.clone() }
     };
     for (sequence, entry) in (1..).zip(&mut entries) {
         entry.recorded.position = Position { partition: 0, sequence };

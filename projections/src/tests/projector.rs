@@ -196,7 +196,7 @@ async fn changes_are_told_after_they_are_visible() {
     let mut changes = projector.changes();
     let (id, position) = shop.submit("A-1").await;
     let change = tokio::time::timeout(DEADLINE, changes.recv()).await.unwrap().unwrap();
-    assert_eq!((change.position, change.commit.record), (position, id));
+    assert_eq!((change.recorded.position, change.recorded.commit.record), (position, id));
     assert!(views.order(&tenant(), id).unwrap().is_some());
 }
 

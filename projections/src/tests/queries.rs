@@ -1,6 +1,6 @@
 //! What the views answer, from a log with something of everything in it.
 
-use ledger::ids::{Position, RecordId, RequestHash, TenantId};
+use ledger::ids::{Position, RecordId, TenantId};
 use ledger::order::{Command, Fact, Order, Status};
 use ledger::quarantine::{self, MatchKey, Outcome, Quarantined, Reason};
 
@@ -24,6 +24,8 @@ async fn an_order_shows_its_status_its_balance_and_its_history() {
     let views = projected(&shop).await;
 
     let view = views.order(&tenant(), id).unwrap().unwrap();
+    assert_eq!(view.order.checkout.customer, Default::default(), "sealed");
+    let view = crate::Reader::new(shop.ledger.clone(), views.clone()).open(view).await.unwrap();
     assert_eq!((view.first, view.last, view.created_at), (first, last, at(0)));
     assert_eq!(view.order.status(), Status::Captured);
     let state = shop.ledger.history::<Order>(&tenant(), id).await.unwrap().state.unwrap();
@@ -103,10 +105,9 @@ async fn orders_are_found_by_the_names_that_others_gave_them() {
     assert_eq!(views.by_payment_reference(&tenant(), "pay-A-1").unwrap(), [first]);
     let entry = views.idempotency(&tenant(), "checkout", "again").unwrap().unwrap();
     assert_eq!((entry.record, entry.position), (twin, position));
-    assert_eq!(entry.request_hash, RequestHash::of(b"again"));
     assert_eq!(views.idempotency(&tenant(), "refund", "again").unwrap(), None);
     let refund = views.idempotency(&tenant(), "refund", "A-1-r").unwrap().unwrap();
-    assert_eq!((refund.record, refund.request_hash), (first, RequestHash::of(b"A-1-r")));
+    assert_eq!(refund.record, first);
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ async fn a_fold_from_the_journal_says_exactly_what_the_views_say_later() {
     let history = reader.history(&tenant(), id, None).await.unwrap();
     let projector = shop.projector(&views).await;
     reached(&projector, last).await;
-    assert_eq!(views.order(&tenant(), id).unwrap(), folded);
+    let view = reader.open(views.order(&tenant(), id).unwrap().unwrap()).await.unwrap();
+    assert_eq!(Some(view), folded);
     assert_eq!(views.history(&tenant(), id).unwrap(), history);
 }
 

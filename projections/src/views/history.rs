@@ -156,6 +156,7 @@ impl HistoryEvent {
             }
             Event::WebhookNoted { kind } => named("webhook_noted").detail(kind),
             Event::SurfaceNoted { data: _ } => named("surface_noted"),
+            Event::PersonalDataForgotten => named("personal_data_forgotten"),
         }
     }
 

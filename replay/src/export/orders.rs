@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ledger::ids::{Position, TenantId, TrackingNumber};
 use ledger::money::Currency;
 use ledger::order::{Balance, CaptureMode};
-use projections::views::{ListFilter, OrderView, Totals};
+use projections::views::{OrderView, Totals};
 use projections::{StoreError, Views};
 
 use super::ExportError;
@@ -62,39 +62,42 @@ const PAGE: usize = 1000;
 /// The place after an order that was passed on: whose, and its first commit.
 pub(super) type Place = (TenantId, Position);
 
-/// Passes on the orders of these tenants, which are sorted: tenant by tenant, newest first, from below `after`.
+/// Passes on the orders, tenant by tenant and oldest first, from after `after`; of one tenant where one is named.
 pub(super) fn each_order(
     views: &Views,
-    tenants: &[TenantId],
-    after: Option<&Place>,
+    tenant: Option<&TenantId>,
+    after: Option<Place>,
     mut each: impl FnMut(OrderView) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
-    for tenant in tenants.iter().filter(|tenant| after.is_none_or(|(reached, _)| reached <= *tenant)) {
-        let mut cursor = after.filter(|(reached, _)| reached == tenant).map(|(_, first)| *first);
-        loop {
-            let page = views.list(tenant, &ListFilter::default(), cursor, PAGE)?;
-            page.orders.into_iter().try_for_each(&mut each)?;
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
+    // Before an order of this tenant there is nothing to pass on.
+    let begin = || tenant.map(|tenant| (tenant.clone(), Position { partition: 0, sequence: 0 }));
+    let mut after = after.or_else(begin);
+    loop {
+        let page = views.orders(after.as_ref().map(|(tenant, first)| (tenant, *first)), PAGE)?;
+        after = page.last().map(|view| (view.tenant.clone(), view.first));
+        let is_last = page.len() < PAGE;
+        for view in page {
+            if tenant.is_some_and(|tenant| *tenant != view.tenant) {
+                return Ok(());
             }
+            each(view)?;
+        }
+        if is_last {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
-/// How many orders these tenants have.
-pub(super) fn count_orders(views: &Views, tenants: &[TenantId]) -> Result<u64, StoreError> {
-    let mut orders = 0;
-    for tenant in tenants {
-        orders += views.totals(tenant)?.iter().map(|(_, totals)| totals.orders).sum::<i64>();
-    }
-    Ok(u64::try_from(orders).unwrap_or(0))
+/// How many orders there are, of one tenant or of all.
+pub(super) fn count_orders(views: &Views, tenant: Option<&TenantId>) -> Result<u64, StoreError> {
+    let totals = views.all_totals()?;
+    let wanted = totals.iter().filter(|(of, _, _)| tenant.is_none_or(|tenant| tenant == of));
+    Ok(u64::try_from(wanted.map(|(_, _, totals)| totals.orders).sum::<i64>()).unwrap_or(0))
 }
 
 /// An order's row.
 pub(super) fn order_row(view: &OrderView) -> Row {
-    let OrderView { tenant, id, order, commits, first, last, created_at, updated_at } = view;
+    let OrderView { tenant, id, order, commits, first, last, created_at, updated_at, sealed: _ } = view;
     let Balance {
         authorized_minor,
         captured_minor,

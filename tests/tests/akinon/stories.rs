@@ -32,7 +32,7 @@ async fn a_sale_is_challenged_paid_and_refunded_in_parts(world: World) {
     assert_eq!(native["merchant_reference"], name.as_str());
     assert_eq!(native["amount"], try_(10_000));
     assert_eq!(native["customer"]["name"], "Ada Buyer");
-    let submitted = event(&shop, &order, "checkout_submitted.v1").await.expect("the first event");
+    let submitted = event(&shop, &order, "checkout_submitted.v2").await.expect("the first event");
     for kept in ["\"apiVersion\":\"2.1\"", "\"targetProvider\":\"bank-1\"", "\"locale\":\"tr-TR\""] {
         assert!(submitted.to_string().contains(kept), "{submitted}");
     }

@@ -162,7 +162,7 @@ impl<'a, T> Settling<'a, T> {
     /// Refuses other content under a guid that was used before.
     fn is_same(&self, commit: &Commit) -> Result<(), OrderError> {
         match &commit.cause {
-            Cause::Command { request_hash, .. } if *request_hash == self.ask.hash => Ok(()),
+            Cause::Command { request_hash, .. } if request_hash.is_repeated_by(self.ask.hash) => Ok(()),
             Cause::Command { .. } | Cause::Webhook { .. } | Cause::Timer { .. } => Err(OrderError::KeyReused),
         }
     }

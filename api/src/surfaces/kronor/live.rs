@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{Stream, stream};
 use ledger::commit::{Changes, Recorded};
-use projections::Waiter;
+use projections::{Change, Waiter};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ enum Watched {
     /// One order: nothing else wakes this subscription.
     One(Waiter),
     /// Whatever the tenant has.
-    All(broadcast::Receiver<Arc<Recorded>>),
+    All(broadcast::Receiver<Arc<Change>>),
 }
 
 /// The answers to `search`. It ends when the server goes down, and after an answer that could not be given.
@@ -117,7 +117,7 @@ impl Watched {
         };
         loop {
             match changes.recv().await {
-                Ok(recorded) if concerns(&recorded, caller) => break,
+                Ok(change) if concerns(&change.recorded, caller) => break,
                 Ok(_) => {}
                 // Something was left out; only looking again tells what.
                 Err(RecvError::Lagged(_)) => break,

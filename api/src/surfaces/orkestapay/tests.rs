@@ -121,7 +121,7 @@ fn order(status: Status) -> Order {
     };
     let mut checkout = submission(&checkout()).unwrap().checkout;
     checkout.expires_at = Timestamp::UNIX_EPOCH;
-    Order { checkout, attempts: vec![attempt], cancellation_requested: false, end: None }
+    Order { checkout, attempts: vec![attempt], cancellation_requested: false, end: None, forgotten: false }
 }
 
 #[test]

@@ -17,8 +17,13 @@ fn check(name: &str, from: &str, to: &str, reason: &str) {
 #[test]
 fn a_commit_of_the_future_is_refused_by_what_is_new_about_it() {
     let captured = "payment_captured.v1";
-    check(captured, "\"format\":1", "\"format\":2", "format 2; this Daybook reads format 1");
-    check(captured, "\"format\":1,", "\"format\":2,\"new\":1,", "format 2; this Daybook reads format 1");
+    check(captured, "\"format\":1", "\"format\":3", "format 3; this Daybook reads formats 1 and 2");
+    check(
+        captured,
+        "\"format\":1,",
+        "\"format\":3,\"new\":1,",
+        "format 3; this Daybook reads formats 1 and 2",
+    );
     check(
         captured,
         "payment_captured.v1",
@@ -32,6 +37,17 @@ fn a_commit_of_the_future_is_refused_by_what_is_new_about_it() {
     check(captured, "\"record\":\"order\"", "\"record\":\"dream\"", "unknown variant `dream`");
     check("webhook_quarantined.v1", "unknown_order", "bad_mood", "unknown variant `bad_mood`");
     check("webhook_quarantined.v1", "\"payment_reference\"", "\"dream\"", "unknown variant `dream`");
+}
+
+#[test]
+fn a_commit_is_either_open_or_sealed() {
+    let (open, sealed) = ("personal_of_two_events.v2", "sealed/personal_of_two_events.v2");
+    check(open, "\"format\":1", "\"format\":2", "personal data that is not sealed");
+    check(sealed, "\"format\":2", "\"format\":1", "format 1 with a seal");
+    check("cause_webhook", "\"format\":1", "\"format\":2", "neither whole nor sealed");
+    check("cause_command", "\"format\":1", "\"format\":2", "neither whole nor sealed");
+    check(sealed, "0123456789abcdef.42", "0123456789abcdef.1024", "is not a valid key");
+    check(sealed, "\"cause\":\"", "\"cause\":\"!", "sealed: ");
 }
 
 #[test]

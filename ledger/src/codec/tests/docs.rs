@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::cases::cases;
+use super::cases::{UPCAST, cases};
 use super::golden::golden;
 use crate::codec::EVENT_NAMES;
 
@@ -52,21 +52,28 @@ fn every_kind_of_cause_is_shown_as_it_is_stored() {
     for name in ["cause_command", "cause_webhook", "cause_webhook_base64", "cause_timer"] {
         assert!(examples.contains(&stored(name)["cause"]), "{name}");
     }
+    for name in ["cause_command", "cause_webhook", "cause_timer"] {
+        assert!(examples.contains(&stored(&format!("sealed/{name}"))["cause"]), "{name}, sealed");
+    }
 }
 
 #[test]
 fn a_whole_commit_is_shown_and_every_field_of_it_explained() {
     let page = page();
-    let commit = stored("checkout_submitted.v1");
-    assert!(examples(&page).contains(&commit));
-    for field in commit.as_object().unwrap().keys() {
-        assert!(page.contains(&format!("| `{field}` |")), "{field} is not explained");
+    for name in ["sealed/checkout_submitted.v2", "checkout_submitted.v1"] {
+        let commit = stored(name);
+        assert!(examples(&page).contains(&commit), "{name}");
+        for field in commit.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("| `{field}` |")), "{field} is not explained");
+        }
     }
 }
 
 #[test]
 fn nothing_is_shown_that_is_not_stored() {
-    let commits: Vec<Value> = cases().iter().map(|case| stored(case.name)).collect();
+    let names = cases().into_iter().flat_map(|case| [case.name.to_owned(), format!("sealed/{}", case.name)]);
+    let names = names.chain(UPCAST.iter().map(|(old, _)| (*old).to_owned()));
+    let commits: Vec<Value> = names.map(|name| stored(&name)).collect();
     for example in examples(&page()) {
         let is_stored = |commit: &Value| {
             *commit == example || commit["cause"] == example || commit["events"][0] == example

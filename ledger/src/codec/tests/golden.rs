@@ -1,14 +1,21 @@
 //! What was ever written can be read, and what is written today is what was written then.
 //!
 //! A golden file is one commit and a newline. It is never edited: an event that must say something new gets a new
-//! version and a new file, and the old file moves from `cases` to a test that only reads it.
+//! version and a new file, and the old file's name moves from `cases` to `UPCAST`, where it is only read.
+//!
+//! `golden` holds commits that everybody can read (format 1), `golden/sealed` the same as they are written into a log
+//! (format 2), sealed with the key below.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::cases::{Case, case, cases};
-use crate::codec::{EVENT_NAMES, commit_id, decode, encode, event_names, public_events};
+use super::cases::{Case, UPCAST, case, cases};
+use crate::codec::{
+    EVENT_NAMES, commit_id, decode, decode_sealed, encode, encode_sealed, event_names, public_events,
+};
 use crate::commit::{Cause, Changes, Commit};
+use crate::ids::RequestHash;
+use crate::keys::{Key, KeyId, PageId};
 use crate::{offer, order, quarantine};
 
 fn directory() -> PathBuf {
@@ -24,6 +31,12 @@ pub(super) fn golden(name: &str) -> Vec<u8> {
     bytes
 }
 
+/// The key of the sealed golden files.
+pub(super) fn key() -> Key {
+    let bytes: [u8; 32] = std::array::from_fn(|index| index as u8);
+    Key { id: KeyId { page: PageId(0x0123_4567_89ab_cdef), place: 42 }, bytes }
+}
+
 #[test]
 fn every_golden_file_is_read_and_written_as_it_stands() {
     for Case { name, commit } in cases() {
@@ -34,28 +47,92 @@ fn every_golden_file_is_read_and_written_as_it_stands() {
     }
 }
 
+#[test]
+fn every_sealed_golden_file_is_read_and_written_as_it_stands() {
+    for Case { name, commit } in cases() {
+        let bytes = golden(&format!("sealed/{name}"));
+        let written = String::from_utf8(encode_sealed(&commit, Some(&key()))).unwrap();
+        assert_eq!(written, String::from_utf8(bytes.clone()).unwrap(), "{name}");
+        let (mut read, sealed) = decode_sealed(&bytes).unwrap();
+        let sealed = sealed.unwrap();
+        assert_eq!(sealed.key, key().id, "{name}");
+        sealed.open(&key(), &mut read).unwrap();
+        assert_eq!(read, commit, "{name}");
+    }
+}
+
+#[test]
+fn an_event_of_an_earlier_version_says_what_it_said_then() {
+    for (old, new) in UPCAST {
+        let upcast = decode(&golden(old)).unwrap();
+        assert_eq!(upcast, case(new), "{old}");
+        let old_names = String::from_utf8(golden(old)).unwrap();
+        assert!(old_names.contains("checkout_submitted.v1"), "{old}");
+        assert_eq!(encode(&upcast), golden(new), "{old} is written anew as {new}");
+    }
+}
+
+#[test]
+fn what_is_sealed_opens_with_its_key_in_its_place_and_not_otherwise() {
+    let commit = case("checkout_submitted.v2");
+    let (read, sealed) = decode_sealed(&encode_sealed(&commit, Some(&key()))).unwrap();
+    let sealed = sealed.unwrap();
+    let opens = |key: &Key, into: &Commit| sealed.open(key, &mut into.clone()).is_ok();
+    assert!(opens(&key(), &read));
+    let mut other_key = key();
+    other_key.bytes[31] ^= 1;
+    assert!(!opens(&other_key, &read));
+    let mut elsewhere = read.clone();
+    elsewhere.record = crate::ids::RecordId::random();
+    assert!(!opens(&key(), &elsewhere));
+    let mut other_commit = read.clone();
+    other_commit.id = crate::ids::CommitId::random();
+    assert!(!opens(&key(), &other_commit));
+}
+
+#[test]
+fn without_its_key_a_commit_says_nothing_personal_and_everything_else() {
+    for Case { name, commit } in cases() {
+        let (closed, _) = decode_sealed(&golden(&format!("sealed/{name}"))).unwrap();
+        let bare = decode(&encode_sealed(&commit, None)).unwrap();
+        assert_eq!(closed, bare, "{name}");
+        assert_eq!(event_names(&closed.changes), event_names(&commit.changes), "{name}");
+        match closed.cause {
+            Cause::Command { request_hash, .. } => assert_eq!(request_hash, RequestHash::UNKNOWN, "{name}"),
+            Cause::Webhook { body, .. } => assert_eq!(body, "", "{name}"),
+            Cause::Timer { .. } => {}
+        }
+    }
+}
+
 /// For a new case: `cargo test -p ledger write_golden_files_that_are_missing -- --ignored`, and read what it wrote.
 #[test]
 #[ignore = "writes files"]
 fn write_golden_files_that_are_missing() {
     for Case { name, commit } in cases() {
-        let path = directory().join(format!("{name}.json"));
-        if !path.exists() {
-            let mut bytes = encode(&commit);
-            bytes.push(b'\n');
-            std::fs::write(path, bytes).unwrap();
+        let sealed = (format!("sealed/{name}"), encode_sealed(&commit, Some(&key())));
+        for (name, mut bytes) in [(name.to_owned(), encode(&commit)), sealed] {
+            let path = directory().join(format!("{name}.json"));
+            if !path.exists() {
+                bytes.push(b'\n');
+                std::fs::write(path, bytes).unwrap();
+            }
         }
     }
 }
 
 #[test]
 fn every_event_name_has_a_golden_file_and_every_file_a_case() {
-    let files: BTreeSet<String> = std::fs::read_dir(directory())
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect();
-    let known: BTreeSet<String> = cases().iter().map(|case| format!("{}.json", case.name)).collect();
-    assert_eq!(files, known);
+    let files = |directory: PathBuf| -> BTreeSet<String> {
+        let names = std::fs::read_dir(directory).unwrap();
+        let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "sealed").collect()
+    };
+    let written: BTreeSet<String> = cases().iter().map(|case| format!("{}.json", case.name)).collect();
+    assert_eq!(files(directory().join("sealed")), written);
+    let files = files(directory());
+    let read = UPCAST.iter().map(|(old, _)| format!("{old}.json"));
+    assert_eq!(files, written.into_iter().chain(read).collect());
     for name in EVENT_NAMES {
         assert!(files.contains(&format!("{name}.json")), "{name}");
     }
@@ -65,7 +142,7 @@ fn every_event_name_has_a_golden_file_and_every_file_a_case() {
 fn name_of(changes: &Changes) -> &'static str {
     match changes {
         Changes::Order(events) => match &events[0] {
-            order::Event::CheckoutSubmitted(_) => "checkout_submitted.v1",
+            order::Event::CheckoutSubmitted(_) => "checkout_submitted.v2",
             order::Event::AttemptStarted { .. } => "attempt_started.v1",
             order::Event::AttemptLinked { .. } => "attempt_linked.v1",
             order::Event::ActionRequired { .. } => "action_required.v1",
@@ -87,6 +164,7 @@ fn name_of(changes: &Changes) -> &'static str {
             order::Event::ChargebackLost { .. } => "chargeback_lost.v1",
             order::Event::WebhookNoted { .. } => "webhook_noted.v1",
             order::Event::SurfaceNoted { .. } => "surface_noted.v1",
+            order::Event::PersonalDataForgotten => "personal_data_forgotten.v1",
         },
         Changes::Offer(events) => match &events[0] {
             offer::Event::OfferRegistered(_) => "offer_registered.v1",
@@ -129,15 +207,15 @@ fn erased(commit: &Commit) -> Vec<u8> {
 
 #[test]
 fn personal_data_is_in_personal_and_nowhere_else() {
-    let erased = String::from_utf8(erased(&case("checkout_submitted.v1"))).unwrap();
-    for personal in ["Ada", "ada@example.com", "+44", "192.0.2.7"] {
+    let erased = String::from_utf8(erased(&case("checkout_submitted.v2"))).unwrap();
+    for personal in ["Ada", "ada@example.com", "+44", "192.0.2.7", "shop.example", "channel"] {
         assert!(!erased.contains(personal), "{personal}");
     }
 }
 
 #[test]
 fn a_commit_without_its_personal_data_reads_as_if_there_had_been_none() {
-    let bytes = erased(&case("personal_of_two_events"));
+    let bytes = erased(&case("personal_of_two_events.v2"));
     let commit = decode(&bytes).unwrap();
     assert_eq!(encode(&commit), bytes);
     let Changes::Order(events) = commit.changes else { panic!() };
@@ -149,14 +227,14 @@ fn a_commit_without_its_personal_data_reads_as_if_there_had_been_none() {
 
 #[test]
 fn public_events_have_personal_data_in_its_place_and_no_cause() {
-    let events = public_events(&case("personal_of_two_events"));
-    assert_eq!(events[0]["type"], "checkout_submitted.v1");
+    let events = public_events(&case("personal_of_two_events.v2"));
+    assert_eq!(events[0]["type"], "checkout_submitted.v2");
     assert_eq!(events[0]["customer"], serde_json::json!({"email": "ada@example.com"}));
     assert_eq!(events[0]["payment_method"]["card"]["holder"], "Ada L.");
     assert_eq!(events[1]["payment_method"]["card"]["holder"], "Ada L.");
     let webhook = public_events(&case("webhook_body_as_received"));
     assert_eq!(webhook, [serde_json::json!({"type": "webhook_noted.v1", "kind": "payment.updated"})]);
-    let least = public_events(&case("least"));
+    let least = public_events(&case("least.v2"));
     assert_eq!(least[0].get("customer"), None);
 }
 

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::cases::cases;
-use super::golden::golden;
-use crate::codec::{commit_id, decode, encode, event_names, public_events};
+use super::golden::{golden, key};
+use crate::codec::{commit_id, decode, decode_sealed, encode, encode_sealed, event_names, public_events};
 use crate::commit::{Cause, Changes, Commit};
 use crate::ids::{CaptureId, CommitId, RecordId, RefundId, RequestHash, TenantId};
 use crate::money::{MAX_MINOR, Money};
@@ -111,6 +111,7 @@ fn order_event() -> impl Strategy<Value = Event> + Clone {
         attempt().prop_map(|attempt| Event::AuthorizationExpired { attempt }),
         text().prop_map(|kind| Event::WebhookNoted { kind }),
         notes().prop_map(|data| Event::SurfaceNoted { data }),
+        Just(Event::PersonalDataForgotten),
     ];
     prop_oneof![
         checkout().prop_map(|checkout| Event::CheckoutSubmitted(Box::new(checkout))),
@@ -251,9 +252,9 @@ fn commit() -> impl Strategy<Value = Commit> {
 /// A golden file with a few bytes overwritten, removed or repeated.
 fn mutated_golden() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0..4_u8);
-    let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
-    (prop::sample::select(names), vec(change, 1..4)).prop_map(|(name, changes)| {
-        let mut bytes = golden(name);
+    let names = cases().into_iter().flat_map(|case| [case.name.to_owned(), format!("sealed/{}", case.name)]);
+    (prop::sample::select(names.collect::<Vec<_>>()), vec(change, 1..4)).prop_map(|(name, changes)| {
+        let mut bytes = golden(&name);
         for (at, byte, kind) in changes {
             let at = at.index(bytes.len());
             match kind {
@@ -270,9 +271,14 @@ fn mutated_golden() -> impl Strategy<Value = Vec<u8>> {
 /// If it reads at all, it can be written, and then reads as the same again.
 fn check_never_panics(bytes: &[u8]) {
     let id = commit_id(bytes);
-    if let Ok(commit) = decode(bytes) {
+    if let Ok((mut commit, sealed)) = decode_sealed(bytes) {
         assert_eq!(id, Ok(commit.id));
-        assert_eq!(decode(&encode(&commit)), Ok(commit));
+        assert_eq!(decode(&encode(&commit)), Ok(commit.clone()));
+        if let Some(sealed) = sealed
+            && sealed.open(&key(), &mut commit).is_ok()
+        {
+            assert_eq!(decode(&encode(&commit)), Ok(commit));
+        }
     }
 }
 
@@ -285,6 +291,16 @@ proptest! {
         let read = decode(&bytes).unwrap();
         prop_assert_eq!(&read, &commit);
         prop_assert_eq!(encode(&read), bytes);
+    }
+
+    #[test]
+    fn every_commit_reads_as_it_was_sealed(commit in commit()) {
+        let bytes = encode_sealed(&commit, Some(&key()));
+        prop_assert_eq!(commit_id(&bytes), Ok(commit.id));
+        let (mut read, sealed) = decode_sealed(&bytes).unwrap();
+        prop_assert_eq!(encode_sealed(&read, None), encode_sealed(&commit, None));
+        sealed.unwrap().open(&key(), &mut read).unwrap();
+        prop_assert_eq!(read, commit);
     }
 
     #[test]

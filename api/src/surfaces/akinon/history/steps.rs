@@ -167,7 +167,8 @@ fn answer(drafts: &mut [Draft], at: Timestamp, events: &[Event], order: &Order) 
         | Event::ChargebackWon { .. }
         | Event::ChargebackLost { .. }
         | Event::WebhookNoted { .. }
-        | Event::SurfaceNoted { .. } => None,
+        | Event::SurfaceNoted { .. }
+        | Event::PersonalDataForgotten => None,
     };
     let index = found.unwrap_or(drafts.len().saturating_sub(1));
     if let Some(draft) = drafts.get_mut(index) {
