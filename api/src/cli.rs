@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 asked for wrongly.
 
+mod copy;
 mod doctor;
 mod export;
 mod forget;
@@ -46,6 +47,8 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     /// Write the log, its events, the orders or their totals to files. Reads beside a running server.
     Export(export::Export),
+    /// Copy the whole ledger to another journal, and move to it.
+    Copy(copy::Copy),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
     /// Forget who the buyer of an order was, through a running server.
@@ -140,9 +143,13 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match error {
             ServerError::Journal(error) => error.into(),
+            ServerError::Moved(_) => Failure::new(error.to_string()).hint(
+                "start the server with that journal; if the ledger has not moved after all, empty the memo `moved`",
+            ),
             ServerError::DataDirectory { .. }
             | ServerError::Store(_)
             | ServerError::Projector(_)
+            | ServerError::Unreadable(_)
             | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }
@@ -190,6 +197,7 @@ impl Cli {
             Command::History(_)
             | Command::Rebuild(_)
             | Command::Export(_)
+            | Command::Copy(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
             | Command::Doctor(_) => "warn",
@@ -201,6 +209,7 @@ impl Cli {
                 Command::History(command) => command.run(&config).await,
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Export(command) => command.run(&config).await,
+                Command::Copy(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,
                 Command::Doctor(command) => command.run(&config).await,

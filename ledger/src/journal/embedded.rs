@@ -129,6 +129,23 @@ impl EmbeddedJournal {
         blocking(move || Self::open_read_only_blocking(path)).await.map_err(OpenError::Unavailable)?
     }
 
+    /// Whether some process has the journal open to write it. What is not there is not in use.
+    pub async fn is_in_use(path: impl Into<PathBuf>) -> Result<bool, OpenError> {
+        let path = path.into();
+        let ask = move || {
+            if !path.is_file() {
+                return Ok(false);
+            }
+            let path = resolve(&path).map_err(|e| OpenError::Unavailable(e.into()))?;
+            match lock(&path) {
+                Ok(_lock) => Ok(false),
+                Err(OpenError::Refused(_)) => Ok(true),
+                Err(error @ OpenError::Unavailable(_)) => Err(error),
+            }
+        };
+        blocking(ask).await.map_err(OpenError::Unavailable)?
+    }
+
     /// `tune` sees the writing connection before it is used; tests limit the size of the file with it.
     fn open_blocking(
         path: &Path,
