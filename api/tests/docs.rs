@@ -151,7 +151,9 @@ fn the_reference_has_every_option_of_every_command() {
         assert!(row.is_some_and(|row| row.contains(&format!("`{variable}`"))), "{option} {variable}");
     }
     let quarantine = ["list", "show", "retry", "discard"].map(|action| format!("quarantine {action}"));
-    for command in ["history", "rebuild", "doctor"].map(str::to_owned).into_iter().chain(quarantine) {
+    for command in
+        ["history", "rebuild", "export", "copy", "doctor"].map(str::to_owned).into_iter().chain(quarantine)
+    {
         let usage =
             commands.lines().find(|line| line.starts_with(&format!("    daybook {command}"))).unwrap();
         for option in options(&command).keys().filter(|option| !common.contains_key(*option)) {

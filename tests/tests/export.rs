@@ -342,7 +342,9 @@ async fn an_export_that_was_killed_goes_on_and_is_as_if_it_had_not_been() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_needs_little_memory() {
-    const MOST_KIB: u64 = 192 * 1024;
+    const EVENTS_KIB: u64 = 192 * 1024;
+    // With a fold of the log before it.
+    const ORDERS_KIB: u64 = 512 * 1024;
     let (directory, _) = a_long_log(5_000).await;
     for (number, arguments) in [
         ["events", "--format", "jsonl"],
@@ -368,7 +370,8 @@ async fn an_export_needs_little_memory() {
         };
         assert!(ended.success());
         println!("{arguments:?}: {peak} KiB");
-        assert!((1..MOST_KIB).contains(&peak), "{arguments:?}: {peak} KiB");
+        let most = if arguments[0] == "events" { EVENTS_KIB } else { ORDERS_KIB };
+        assert!((1..most).contains(&peak), "{arguments:?}: {peak} KiB");
     }
 }
 

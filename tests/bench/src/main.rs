@@ -1,11 +1,12 @@
 //! What Daybook does per second, beside what this machine could do at all.
 //!
-//!     cargo run --release -p daybook-bench -- ingest|status|rebuild [--journal embedded|jetstream] [--quick]
+//!     cargo run --release -p daybook-bench -- ingest|status|rebuild|export [--journal embedded|jetstream] [--quick]
 //!
 //! The limit is measured in the same run, in rounds that alternate with ours, by a server that does only what
 //! cannot be left out: same framework, same load, same bytes, same durability. Medians of the rounds are printed as
 //! Markdown. Nothing here is built unless it is asked for.
 
+mod export;
 mod ingest;
 mod limit;
 mod load;
@@ -34,6 +35,8 @@ enum What {
     Status(Options),
     /// Commits a second when the views are folded anew.
     Rebuild(Options),
+    /// Rows a second of an export, and its memory. From the embedded journal alone.
+    Export(Options),
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
@@ -100,6 +103,7 @@ fn main() {
             What::Ingest(options) => ingest::run(options).await,
             What::Status(options) => status::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Export(options) => export::run(options).await,
             What::Limit { of } => limit::serve(of).await,
         }
     });
