@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
 use projections::{Projector, Reader, Views};
+use replay::audit::Keeper;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -29,6 +30,8 @@ pub struct App {
     pub views: Views,
     /// Keeps the views up with the journal.
     pub projector: Projector,
+    /// Keeps the log's tree, and signs it.
+    pub audit: Keeper,
     /// Reads that see the caller's own writes.
     pub reader: Reader,
     /// The newest commits acknowledged here.

@@ -150,6 +150,8 @@ impl From<ServerError> for Failure {
             | ServerError::Store(_)
             | ServerError::Projector(_)
             | ServerError::Unreadable(_)
+            | ServerError::AuditKey(_)
+            | ServerError::Audit(_)
             | ServerError::Notifications(_) => Failure::new(chain(&error)),
         }
     }

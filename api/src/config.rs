@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::ids::TenantId;
+use replay::audit::key::is_origin;
 use serde::Deserialize;
 
 use crate::tenants::hash_of;
@@ -38,6 +39,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("akinon.psp_wait_ms", "DAYBOOK_AKINON_PSP_WAIT_MS"),
     ("orkestapay.token_life_seconds", "DAYBOOK_ORKESTAPAY_TOKEN_LIFE_SECONDS"),
     ("carat.transaction_life_seconds", "DAYBOOK_CARAT_TRANSACTION_LIFE_SECONDS"),
+    ("audit.origin", "DAYBOOK_AUDIT_ORIGIN"),
+    ("audit.key_file", "DAYBOOK_AUDIT_KEY_FILE"),
+    ("audit.checkpoint_commits", "DAYBOOK_AUDIT_CHECKPOINT_COMMITS"),
+    ("audit.checkpoint_ms", "DAYBOOK_AUDIT_CHECKPOINT_MS"),
     ("sandbox.enabled", "DAYBOOK_SANDBOX_ENABLED"),
     ("sandbox.delay_ms", "DAYBOOK_SANDBOX_DELAY_MS"),
 ];
@@ -104,6 +109,8 @@ pub struct Config {
     pub orkestapay: OrkestaPayConfig,
     /// The Carat surface's own settings.
     pub carat: CaratConfig,
+    /// The log as a transparency log.
+    pub audit: AuditConfig,
     /// The sandbox PSP.
     pub sandbox: SandboxConfig,
     /// Who may call.
@@ -172,6 +179,19 @@ pub struct OrkestaPayConfig {
 pub struct CaratConfig {
     /// How long a transaction waits for its effectuation.
     pub transaction_life: Duration,
+}
+
+/// How the log's tree is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Names the log in what is signed. Absent: what the key says, and for a new key the public URL's host.
+    pub origin: Option<String>,
+    /// Where the signing key is; `<data_dir>/audit/key` when absent.
+    pub key_file: Option<PathBuf>,
+    /// A tree head is signed after so many commits,
+    pub checkpoint_commits: u64,
+    /// or so long after the first of them.
+    pub checkpoint_every: Duration,
 }
 
 /// The sandbox PSP's settings.
@@ -342,6 +362,8 @@ struct Raw {
     #[serde(default)]
     carat: RawCarat,
     #[serde(default)]
+    audit: RawAudit,
+    #[serde(default)]
     sandbox: RawSandbox,
     #[serde(default)]
     tenants: Vec<RawTenant>,
@@ -387,6 +409,15 @@ struct RawOrkestaPay {
 #[serde(deny_unknown_fields)]
 struct RawCarat {
     transaction_life_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    origin: Option<String>,
+    key_file: Option<PathBuf>,
+    checkpoint_commits: Option<u64>,
+    checkpoint_ms: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -540,6 +571,7 @@ impl Raw {
                     1..=30 * 86_400,
                 )?),
             },
+            audit: self.audit.check()?,
             sandbox: SandboxConfig {
                 enabled: self.sandbox.enabled.unwrap_or(is_demo),
                 delay: Duration::from_millis(self.sandbox.delay_ms.unwrap_or(2000)),
@@ -564,6 +596,23 @@ impl Raw {
             )));
         }
         Ok(config)
+    }
+}
+
+impl RawAudit {
+    fn check(self) -> Result<AuditConfig, ConfigError> {
+        if let Some(origin) = self.origin.as_ref().filter(|origin| !is_origin(origin)) {
+            return Err(ConfigError::new(format!("audit.origin: {origin:?} does not name a log"))
+                .hint("a URL without its scheme, such as shop.example/orders; no spaces, no +"));
+        }
+        let commits = within("audit.checkpoint_commits", self.checkpoint_commits, 1_000, 1..=1_000_000_000)?;
+        let every = within("audit.checkpoint_ms", self.checkpoint_ms, 10_000, 1..=86_400_000)?;
+        Ok(AuditConfig {
+            origin: self.origin,
+            key_file: self.key_file,
+            checkpoint_commits: commits,
+            checkpoint_every: Duration::from_millis(every),
+        })
     }
 }
 
@@ -799,6 +848,8 @@ mod tests {
         refused("order_life_seconds = 0", "order_life_seconds");
         refused("[azotte]\nmilpieces_per_minor_unit = 10", "milpieces_per_minor_unit");
         refused("public_url = \"shop.example\"", "public_url");
+        refused("[audit]\norigin = \"our shop\"", "audit.origin");
+        refused("[audit]\ncheckpoint_commits = 0", "audit.checkpoint_commits");
         refused("token_secret = \"short\"", "token_secret");
         refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
         refused(&tenant("").replace("acme", "Acme"), "Acme");

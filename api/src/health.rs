@@ -47,7 +47,7 @@ struct Readiness {
     projector: &'static str,
 }
 
-/// 200 when the journal answers and the views have caught up; else 503 and the reason.
+/// 200 when the journal answers, the views have caught up and the log is what was signed; else 503 and the reason.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations",
     responses(
@@ -91,6 +91,9 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
             "halted"
         }
     };
+    if let Some(reason) = app.audit.halted() {
+        reasons.push(format!("the log is not what was signed: {reason}"));
+    }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness { ready, reasons, journal, applied, lag, projector };

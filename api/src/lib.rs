@@ -1,13 +1,14 @@
 //! Daybook's server: the HTTP API, the vendor surfaces, the sandbox PSP and the command line.
 //!
 //! In reading order: `config` and `startup`; `app`, what every request shares; `orders`, the use cases that every
-//! surface shares; `http`, what every route needs; `v1`, the native API; `feed`; `surfaces`, the vendors' doors, and
+//! surface shares; `http`, what every route needs; `v1`, the native API; `audit`; `feed`; `surfaces`, the vendors' doors, and
 //! `cards`; `webhooks`; `notifications`; `timers`; operations (`health`, `metrics`, `openapi`); and `cli`.
 //!
 //! What must stay true: a surface knows its own words and `orders`, and no other surface; nothing here decides what
 //! may happen to an order.
 
 pub mod app;
+pub mod audit;
 pub mod cards;
 pub mod cli;
 pub mod config;

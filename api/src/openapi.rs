@@ -12,7 +12,7 @@ use utoipa::openapi::{OpenApi as Document, schema::Components};
 use utoipa::{Modify, OpenApi};
 
 use crate::http::Routes;
-use crate::{health, http, metrics, v1, webhooks};
+use crate::{audit, health, http, metrics, v1, webhooks};
 
 /// Both routes.
 pub fn routes() -> Routes {
@@ -50,6 +50,7 @@ impl Modify for Security {
 /// The whole API as a document. A surface with a document of its own merges it here.
 pub fn document() -> Document {
     let mut document = v1::Document::openapi();
+    document.merge(audit::Document::openapi());
     document.merge(webhooks::Document::openapi());
     document.merge(Operations::openapi());
     document.info = Operations::openapi().info;

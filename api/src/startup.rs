@@ -14,6 +14,8 @@ use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
 use ledger::journal::{Journal, OpenError};
 use projections::{Projector, ProjectorOptions, Reader, StoreOptions, Views};
+use replay::audit::key::{self, KeyFileError};
+use replay::audit::{Keeper, KeeperOptions, OpenKeeperError};
 use replay::copy::Moved;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -28,7 +30,7 @@ use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
 use crate::{
-    health, metrics, notifications, openapi, personal_data, sandbox, surfaces, timers, v1, webhooks,
+    audit, health, metrics, notifications, openapi, personal_data, sandbox, surfaces, timers, v1, webhooks,
 };
 
 /// How long to wait for a journal that cannot be reached when the server starts.
@@ -97,6 +99,12 @@ pub enum ServerError {
     /// Whether the ledger has moved cannot be found out.
     #[error("the journal cannot be read")]
     Unreadable(#[from] ledger::journal::ReadError),
+    /// There is no key to sign the log's tree with.
+    #[error(transparent)]
+    AuditKey(#[from] KeyFileError),
+    /// The log's tree cannot be kept, or the log is not what was signed.
+    #[error(transparent)]
+    Audit(#[from] OpenKeeperError),
     /// Tenants cannot be notified as it is configured, or the journal does not say from where on.
     #[error(transparent)]
     Notifications(#[from] notifications::BeginError),
@@ -113,6 +121,16 @@ pub fn journal_path(config: &Config) -> PathBuf {
 /// Where the views are.
 pub fn views_path(config: &Config) -> PathBuf {
     config.data_dir.join("views")
+}
+
+/// Where the log's tree and its signed heads are, a folder for each partition.
+pub fn audit_path(config: &Config) -> PathBuf {
+    config.data_dir.join("audit")
+}
+
+/// Where the key is that signs them.
+pub fn audit_key_path(config: &Config) -> PathBuf {
+    config.audit.key_file.clone().unwrap_or_else(|| audit_path(config).join("key"))
 }
 
 /// Opens the journal to write it: the JetStream one where it is configured, else the embedded one.
@@ -185,6 +203,7 @@ pub async fn open_on(
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
+    let audit = open_audit(&journal, &config).await?;
     notifications::begin(&journal, &config).await?;
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.
@@ -206,6 +225,7 @@ pub async fn open_on(
         ledger,
         views,
         projector,
+        audit,
         accepted: Accepted::new(partitions),
         tenants: Tenants::new(config.tenants.clone()),
         tokens: TokenSigner::new(config.token_secret.clone()),
@@ -221,9 +241,38 @@ async fn open_views(path: PathBuf) -> Result<Views, projections::StoreError> {
     opened.unwrap_or_else(|error| Err(projections::StoreError::Disk(io::Error::other(error))))
 }
 
-/// The routes of `/v1` and of operations: those that stand in the OpenAPI document.
+async fn open_audit(journal: &Arc<dyn Journal>, config: &Config) -> Result<Keeper, ServerError> {
+    let signer = key::load_or_make(
+        &audit_key_path(config),
+        config.audit.origin.as_deref(),
+        &default_origin(config.public_url.as_deref()),
+    )?;
+    let options = KeeperOptions {
+        commits: config.audit.checkpoint_commits,
+        every: config.audit.checkpoint_every,
+        ..KeeperOptions::default()
+    };
+    let keeper = Keeper::open(Arc::clone(journal), &audit_path(config), &signer, options).await?;
+    for partition in 0..journal.partitions() {
+        if let Ok(key) = keeper.verifier(partition) {
+            tracing::info!(partition, %key, "checkpoints of the log are signed with this key");
+        }
+    }
+    Ok(keeper)
+}
+
+/// What a new log is called: the public URL without its scheme, where that can be a name.
+fn default_origin(public_url: Option<&str>) -> String {
+    let name = public_url.and_then(|url| url.split_once("://")).map(|(_scheme, rest)| rest);
+    name.filter(|name| key::is_origin(name)).unwrap_or("daybook").to_owned()
+}
+
+/// The routes of `/v1`, of audits and of operations: those that stand in the OpenAPI document.
 pub fn native_routes() -> Routes {
-    [v1::routes(), health::routes(), metrics::routes(), openapi::routes()].into_iter().flatten().collect()
+    [v1::routes(), audit::routes(), health::routes(), metrics::routes(), openapi::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Every route, with the layers around them.
@@ -250,12 +299,13 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Starts what runs beside the requests: timers, the release of quarantined webhooks, notifications, the sandbox. Each task ends
-/// by itself when the shutdown begins.
+/// Starts what runs beside the requests: timers, the log's tree, the release of quarantined webhooks,
+/// notifications, the sandbox. Each task ends by itself when the shutdown begins.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         keep_running("upkeep", app, upkeep),
         keep_running("expiry", app, timers::run_expiry),
+        keep_running("audit", app, keep_trees),
         keep_running("release", app, webhooks::run_release),
         keep_running("notifications", app, notifications::run),
         keep_running("personal-data", app, personal_data::run),
@@ -289,6 +339,10 @@ where
             tokio::time::sleep(PAUSE_AFTER_PANIC).await;
         }
     })
+}
+
+async fn keep_trees(app: Arc<App>) {
+    app.audit.run(app.shutdown.begun()).await;
 }
 
 async fn upkeep(app: Arc<App>) {

@@ -14,7 +14,7 @@ use crate::codec::{self, DecodeError, Sealed};
 use crate::commit::{Cause, Changes, Commit, Recorded};
 use crate::ids::{CommitId, Position, RecordId, TenantId};
 use crate::journal::{AppendError, BoxError, Draft, Journal, ReadError, Stored, Subject};
-use crate::keys::{Key, KeyId, Keyring};
+use crate::keys::{Found, Key, KeyId, Keyring};
 use crate::order::ImpossibleEvent;
 use crate::{offer, order, quarantine};
 
@@ -302,7 +302,7 @@ impl Ledger {
     /// Puts back what is sealed of a commit that was decoded without it, as long as there is a key to it.
     pub async fn unseal(&self, recorded: &mut Recorded, sealed: Option<&Sealed>) -> Result<(), LoadError> {
         let Some(sealed) = sealed else { return Ok(()) };
-        let Some(key) = self.keyring.find(sealed.key).await? else { return Ok(()) };
+        let Some(key) = self.keyring.find(sealed.key).await?.key() else { return Ok(()) };
         let opened = sealed.open(&key, &mut recorded.commit);
         opened.map_err(|DecodeError(reason)| LoadError::Corrupt { position: recorded.position, reason })
     }
@@ -315,9 +315,10 @@ impl Ledger {
         for Stored { position, bytes, .. } in self.journal.load(&subject).await? {
             let (mut recorded, sealed) = decode(position, &bytes)?;
             if let Some(sealed) = &sealed {
-                sealing = match self.keyring.find(sealed.key).await? {
-                    Some(key) => Sealing::Key(key),
-                    None => Sealing::Nothing,
+                sealing = match (sealing, self.keyring.find(sealed.key).await?) {
+                    (Sealing::Nothing, _) | (_, Found::Destroyed) => Sealing::Nothing,
+                    (_, Found::Key(key)) => Sealing::Key(key),
+                    (before, Found::Lost) => before,
                 };
             }
             self.unseal(&mut recorded, sealed.as_ref()).await?;
@@ -504,7 +505,7 @@ impl<A> Loaded<A> {
 
 /// What the next commit of a record is sealed with.
 enum Sealing {
-    /// A key of its own: nothing of the record is sealed yet.
+    /// A new key: nothing of the record is sealed yet, or its key was lost.
     NewKey,
     /// The record's key.
     Key(Key),

@@ -86,6 +86,31 @@ impl fmt::Debug for Key {
     }
 }
 
+/// What became of a key.
+#[derive(Debug, Clone, Copy)]
+pub enum Found {
+    /// It is there.
+    Key(Key),
+    /// It was destroyed, and what it sealed is to stay forgotten.
+    Destroyed,
+    /// Its page is missing: an accident, which the logs tell of.
+    Lost,
+}
+
+impl Found {
+    /// The key, if it is there.
+    pub fn key(self) -> Option<Key> {
+        match self {
+            Found::Key(key) => Some(key),
+            Found::Destroyed | Found::Lost => None,
+        }
+    }
+
+    fn on(id: KeyId, keys: &[u8]) -> Self {
+        key_on(id, keys).map_or(Found::Destroyed, Found::Key)
+    }
+}
+
 /// A page as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Page {
@@ -168,18 +193,18 @@ impl Keyring {
         key_on(id, keys).ok_or_else(|| "a new key is all zeros".into())
     }
 
-    /// The key of this name; none when it was destroyed, or when its page is lost.
-    pub async fn find(&self, id: KeyId) -> Result<Option<Key>, ReadError> {
+    /// The key of this name, or what became of it.
+    pub async fn find(&self, id: KeyId) -> Result<Found, ReadError> {
         if let Some(keys) = self.cache().pages.get(&id.page) {
-            return Ok(key_on(id, keys));
+            return Ok(Found::on(id, keys));
         }
         let Some(Page { keys, .. }) = self.store.page(id.page).await? else {
             tracing::error!(page = %id.page, "a page of keys is lost, and the personal data sealed with it");
-            return Ok(None);
+            return Ok(Found::Lost);
         };
-        let key = key_on(id, &keys);
+        let found = Found::on(id, &keys);
         self.cache().keep(id.page, keys);
-        Ok(key)
+        Ok(found)
     }
 
     /// Destroys a key. Whatever is sealed with it can never be read again. A second time is well, too.
@@ -204,8 +229,8 @@ impl Keyring {
         }
         self.forget_what_is_in_memory();
         match self.find(id).await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(PutMemoError::Conflict),
+            Ok(Found::Destroyed | Found::Lost) => Ok(()),
+            Ok(Found::Key(_)) => Err(PutMemoError::Conflict),
             Err(error) => Err(PutMemoError::Unavailable(error.into())),
         }
     }
@@ -282,13 +307,15 @@ mod tests {
         let (key, neighbour) = (keyring.issue().await.unwrap(), keyring.issue().await.unwrap());
         assert_ne!((key.id, key.bytes), (neighbour.id, neighbour.bytes));
         let elsewhere = Keyring::new(Arc::clone(keyring.store()));
-        assert_eq!(elsewhere.find(key.id).await.unwrap().unwrap().bytes, key.bytes);
+        assert_eq!(elsewhere.find(key.id).await.unwrap().key().unwrap().bytes, key.bytes);
         keyring.destroy(key.id).await.unwrap();
         keyring.destroy(key.id).await.unwrap();
-        assert!(keyring.find(key.id).await.unwrap().is_none());
-        assert_eq!(keyring.find(neighbour.id).await.unwrap().unwrap().bytes, neighbour.bytes);
+        assert!(matches!(keyring.find(key.id).await, Ok(Found::Destroyed)));
+        assert_eq!(keyring.find(neighbour.id).await.unwrap().key().unwrap().bytes, neighbour.bytes);
         elsewhere.forget_what_is_in_memory();
-        assert!(elsewhere.find(key.id).await.unwrap().is_none());
+        assert!(matches!(elsewhere.find(key.id).await, Ok(Found::Destroyed)));
+        let lost = KeyId { page: PageId(1), place: 0 };
+        assert!(matches!(elsewhere.find(lost).await, Ok(Found::Lost)));
     }
 
     #[tokio::test]
@@ -316,7 +343,7 @@ mod tests {
         futures::future::try_join_all(keys.iter().copied().map(destroy)).await.unwrap();
         first.forget_what_is_in_memory();
         for id in keys {
-            assert!(first.find(id).await.unwrap().is_none());
+            assert!(matches!(first.find(id).await, Ok(Found::Destroyed)));
         }
     }
 

@@ -113,7 +113,7 @@ impl Reader {
     pub async fn open(&self, mut view: OrderView) -> Result<OrderView, ReadError> {
         for sealed in std::mem::take(&mut view.sealed) {
             let key = self.ledger.keyring().find(sealed.key).await.map_err(LoadError::from)?;
-            let Some(key) = key else { continue };
+            let Some(key) = key.key() else { continue };
             sealed
                 .open(&key, &view.tenant, view.id, &mut view.order)
                 .map_err(|error| LoadError::Corrupt { position: view.first, reason: error.to_string() })?;

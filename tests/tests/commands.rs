@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use daybook_tests::{World, checkout, eur};
+use ledger::commit::Cause;
 use serde_json::{Value, json};
 
 daybook_tests::in_each_world!(
@@ -12,6 +13,7 @@ daybook_tests::in_each_world!(
     rebuild_is_refused_while_the_server_runs,
     doctor_finds_a_healthy_ledger_healthy,
     doctor_finds_what_is_wrong,
+    doctor_misses_lost_keys_and_money_goes_on_without_them,
 );
 
 /// What a command printed on stdout. It must have ended with this code.
@@ -105,6 +107,43 @@ async fn doctor_finds_a_healthy_ledger_healthy(mut world: World) {
         assert!(text.contains(kind), "{text}");
         world.servers[0].kill();
     }
+}
+
+/// A log that was restored without its keys.
+async fn doctor_misses_lost_keys_and_money_goes_on_without_them(mut world: World) {
+    let mut body = checkout(100);
+    body["customer"] = json!({"name": "Ada"});
+    let order = world.shop().submit(&body).await;
+    world.servers[0].stop().await;
+    match &world.nats {
+        Some(nats) => {
+            let client = async_nats::connect(nats.url()).await.expect("a server");
+            let streams = async_nats::jetstream::new(client);
+            streams.delete_stream("daybook-keys").await.expect("the stream of keys");
+        }
+        None => std::fs::remove_file(world.data_dir(0).join("journal.keys.sqlite")).expect("the keys"),
+    }
+    if world.nats.is_none() {
+        let said = printed(&world.run("doctor", &[]).await, 1);
+        assert!(said.contains("keys: the page"), "{said}");
+    }
+    world.servers[0].restart().await;
+    let said = printed(&world.run("doctor", &[]).await, 1);
+    assert!(said.contains("keys: the page"), "{said}");
+    let shop = world.shop();
+    let seen = shop.get(&format!("/v1/orders/{order}")).await.expect(200);
+    assert_eq!(
+        (&seen.json()["customer"]["name"], seen.text("/status")),
+        (&Value::Null, "processing".to_owned())
+    );
+    // What is said from now on is sealed with a key that is there.
+    shop.report(&order, "payment.captured", json!({"amount": eur(100), "reference": "cap-1"})).await;
+    shop.wait_for(&order, "captured").await;
+    let bodies = world.log().await.commits.into_iter().filter_map(|recorded| match recorded.commit.cause {
+        Cause::Webhook { body, .. } => Some(body),
+        Cause::Command { .. } | Cause::Timer { .. } => None,
+    });
+    assert!(bodies.into_iter().all(|body| !body.is_empty()));
 }
 
 async fn doctor_finds_what_is_wrong(mut world: World) {

@@ -45,6 +45,7 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("POST", "/v1/orders/{}/captures", Seen::NotFound),
     ("POST", "/v1/orders/{}/refunds", Seen::NotFound),
     ("POST", "/v1/orders/{}/cancellations", Seen::NotFound),
+    ("DELETE", "/v1/orders/{}/personal-data", Seen::NotFound),
     ("GET", "/v1/totals", Seen::Nothing),
     ("PUT", "/v1/offers/{}", Seen::Own),
     ("GET", "/v1/offers/{}", Seen::NotFound),

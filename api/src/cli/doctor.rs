@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use ledger::codec;
 use ledger::ids::Position;
 use ledger::journal::Journal;
 use projections::{StoreError, StoreOptions, Views};
+use replay::audit::key;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -35,6 +37,7 @@ struct Findings {
     warnings: Vec<String>,
     journal: Option<JournalFacts>,
     views: ViewsFacts,
+    audit: AuditFacts,
     disk: Option<DiskFacts>,
 }
 
@@ -62,6 +65,15 @@ struct ViewsFacts {
     lag: Option<u64>,
 }
 
+/// What checks the signed heads of the log's tree.
+#[derive(Debug, Default, Serialize)]
+struct AuditFacts {
+    /// Where the private key is.
+    key_file: String,
+    /// The public key of each partition; none before the first start.
+    keys: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 struct DiskFacts {
     data_bytes: u64,
@@ -73,6 +85,7 @@ impl Doctor {
         let mut findings = Findings::default();
         examine_journal(config, &mut findings).await;
         examine_views(config, &mut findings).await;
+        examine_audit(config, &mut findings);
         examine_disk(&config.data_dir, &mut findings);
         findings.healthy = findings.problems.is_empty();
         if self.json {
@@ -100,6 +113,30 @@ async fn examine_journal(config: &Config, findings: &mut Findings) {
         }
         Err(error) => findings.problems.push(format!("journal: {}", chain(&error))),
     }
+    match lost_keys(journal.as_ref()).await {
+        Ok(lost) => findings.problems.extend(lost),
+        Err(error) => findings.problems.push(format!("keys: {}", chain(&error))),
+    }
+}
+
+/// What is wrong when the keys of the newest commits are not there: a log that was restored without them.
+async fn lost_keys(journal: &dyn Journal) -> Result<Vec<String>, ledger::journal::ReadError> {
+    let mut lost = Vec::new();
+    for partition in 0..journal.partitions() {
+        let sequence = journal.last_sequence(partition).await?;
+        let newest = journal.at(Position { partition, sequence }).await?;
+        // What cannot be decoded is for `verify` to tell.
+        let sealed = newest.and_then(|stored| codec::decode_sealed(&stored.bytes).ok()?.1);
+        let Some(sealed) = sealed else { continue };
+        if journal.keys().page(sealed.key.page).await?.is_none() {
+            lost.push(format!(
+                "keys: the page {} is missing, and personal data cannot be read without it; bring the keys back from \
+                 their own backup",
+                sealed.key.page
+            ));
+        }
+    }
+    Ok(lost)
 }
 
 async fn facts_of(journal: &dyn Journal) -> Result<(JournalFacts, Vec<String>), ledger::journal::ReadError> {
@@ -179,6 +216,21 @@ async fn ask_the_server(config: &Config, findings: &mut Findings) {
     }
 }
 
+fn examine_audit(config: &Config, findings: &mut Findings) {
+    let path = startup::audit_key_path(config);
+    findings.audit.key_file = path.display().to_string();
+    let partitions = findings.journal.as_ref().map_or(1, |journal| journal.last.len());
+    match key::load(&path) {
+        Ok(Some(signer)) => {
+            let named = |partition| signer.named(&format!("{}/{partition}", signer.name()));
+            let keys = (0..partitions).filter_map(|partition| named(partition).ok());
+            findings.audit.keys = keys.map(|signer| signer.verifier().to_string()).collect();
+        }
+        Ok(None) => {}
+        Err(error) => findings.problems.push(format!("audit: {}", chain(&error))),
+    }
+}
+
 fn examine_disk(data_dir: &Path, findings: &mut Findings) {
     if !data_dir.exists() {
         return;
@@ -246,6 +298,9 @@ impl Findings {
         }
         if let Some(lag) = self.views.lag {
             line("lag", &format!("{lag} commits"));
+        }
+        for key in &self.audit.keys {
+            line("audit key", key);
         }
         if let Some(disk) = &self.disk {
             line("data directory", &size(disk.data_bytes));

@@ -81,8 +81,10 @@ codes! {
     CurrencyMismatch "currency_mismatch" UNPROCESSABLE_ENTITY "The order is in another currency"
     CardNumberRefused "card_number_refused" UNPROCESSABLE_ENTITY "Card numbers are refused"
     IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The idempotency key was used for another request"
+    LogAltered "log_altered" INTERNAL_SERVER_ERROR "The log is not what was signed"
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong on our side"
     JournalUnavailable "journal_unavailable" SERVICE_UNAVAILABLE "The journal is unavailable"
+    TreeIncomplete "tree_incomplete" SERVICE_UNAVAILABLE "The log's tree is being made again"
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is unknown whether the request was stored"
     ShuttingDown "shutting_down" SERVICE_UNAVAILABLE "The server is shutting down"
 }

@@ -42,11 +42,13 @@ mod tests {
 
     #[test]
     fn a_leaf_never_changes() {
-        // Pinned, and worked out apart with coreutils; a change here would contradict every signed tree head:
-        //   printf '\0\0\0\0\0\0\0\0\0\0\7\4demo\275o\333\34^xU\371\256\346\355!\11\5\366\333{}' | sha256sum
+        // Pinned: a change here would contradict every signed tree head. The reference shows how to work it out with
+        // `printf` and `sha256sum` alone.
         let position = Position { partition: 0, sequence: 7 };
         let hash = leaf_hash(position, &subject("demo"), b"{}");
-        assert_eq!(data_encoding::HEXLOWER.encode(&hash.0), PINNED);
+        let hash = data_encoding::HEXLOWER.encode(&hash.0);
+        assert_eq!(hash, PINNED);
+        assert!(include_str!("../../../docs/src/reference/transparency-log.md").contains(&hash));
     }
 
     const PINNED: &str = "7f41ffd7282a264fb82db0e8ba3d2495c2f12abcfbc22e4b71ee9b02ebb01ac3";

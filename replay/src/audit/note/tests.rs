@@ -125,3 +125,12 @@ fn notes_stand_one_after_the_other() {
         assert_eq!(next_note(&second[..length]), None, "the first {length} bytes");
     }
 }
+
+#[test]
+fn the_example_in_the_reference_is_a_real_one() {
+    let page = include_str!("../../../../docs/src/reference/transparency-log.md");
+    let note = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let key = page.split('`').find(|span| span.starts_with("shop.example/orders/0+")).unwrap();
+    let head = TreeHead::open(note, &key.parse().unwrap()).unwrap();
+    assert_eq!((head.origin.as_str(), head.size), ("shop.example/orders/0", 3));
+}
