@@ -4,8 +4,10 @@
 //! was looked for was found.
 
 mod audit;
+mod copy;
 mod diff;
 mod doctor;
+mod export;
 mod forget;
 mod history;
 mod orders;
@@ -61,6 +63,10 @@ enum Command {
     Verify(verify::Verify),
     /// Show which orders two generations of the views, or the views and the log, do not agree on.
     Diff(diff::Diff),
+    /// Write the log, its events, the orders or their totals to files. Reads beside a running server.
+    Export(export::Export),
+    /// Copy the whole ledger to another journal, and move to it.
+    Copy(copy::Copy),
     /// List, show, retry or discard webhooks that were set aside, through a running server.
     Quarantine(quarantine::Quarantine),
     /// Forget who the buyer of an order was, through a running server.
@@ -162,9 +168,13 @@ impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match error {
             ServerError::Journal(error) => error.into(),
+            ServerError::Moved(_) => Failure::new(error.to_string()).hint(
+                "start the server with that journal; if the ledger has not moved after all, empty the memo `moved`",
+            ),
             ServerError::DataDirectory { .. }
             | ServerError::Store(_)
             | ServerError::Projector(_)
+            | ServerError::Unreadable(_)
             | ServerError::AuditKey(_)
             | ServerError::Audit(_)
             | ServerError::Rebuild(_)
@@ -221,6 +231,8 @@ impl Cli {
             | Command::Rebuild(_)
             | Command::Verify(_)
             | Command::Diff(_)
+            | Command::Export(_)
+            | Command::Copy(_)
             | Command::Quarantine(_)
             | Command::Forget(_)
             | Command::Audit(_)
@@ -237,6 +249,8 @@ impl Cli {
                 Command::Rebuild(command) => command.run(&config).await,
                 Command::Verify(command) => command.run(&config).await,
                 Command::Diff(command) => command.run(&config).await,
+                Command::Export(command) => command.run(&config).await,
+                Command::Copy(command) => command.run(&config).await,
                 Command::Quarantine(command) => command.run().await,
                 Command::Forget(command) => command.run().await,
                 Command::Audit(command) => command.run(),

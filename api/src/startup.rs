@@ -16,6 +16,7 @@ use ledger::journal::{Journal, OpenError};
 use projections::{Projector, ProjectorOptions, Reader, RebuildRefused, Rebuilds, StoreOptions, Views};
 use replay::audit::key::{self, KeyFileError};
 use replay::audit::{Keeper, KeeperOptions, OpenKeeperError};
+use replay::copy::Moved;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 /// Feeds that may read the journal at the same time.
 const CATCH_UPS: usize = 32;
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How often to look whether the ledger has moved; `daybook copy` waits several times as long.
+pub const LOOK_FOR_MOVE: Duration = Duration::from_secs(2);
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Tells everybody who waits that the server is going down. Cheap to clone.
@@ -91,6 +94,12 @@ pub enum ServerError {
     /// The projector refuses to follow the log.
     #[error(transparent)]
     Projector(#[from] projections::StartError),
+    /// The ledger is in another journal now, and commits stored here would be lost to it.
+    #[error("the ledger in this journal has moved to {} (at {})", .0.to, .0.at)]
+    Moved(Moved),
+    /// Whether the ledger has moved cannot be found out.
+    #[error("the journal cannot be read")]
+    Unreadable(#[from] ledger::journal::ReadError),
     /// There is no key to sign the log's tree with.
     #[error(transparent)]
     AuditKey(#[from] KeyFileError),
@@ -105,9 +114,12 @@ pub enum ServerError {
     Notifications(#[from] notifications::BeginError),
 }
 
+/// What the embedded journal is called in the data directory.
+pub const JOURNAL_FILE: &str = "journal.sqlite";
+
 /// Where the embedded journal is.
 pub fn journal_path(config: &Config) -> PathBuf {
-    config.data_dir.join("journal.sqlite")
+    config.data_dir.join(JOURNAL_FILE)
 }
 
 /// Where the views are.
@@ -189,6 +201,9 @@ pub async fn open_on(
     address: SocketAddr,
 ) -> Result<Arc<App>, ServerError> {
     metrics::install();
+    if let Some(moved) = replay::copy::moved(journal.as_ref()).await? {
+        return Err(ServerError::Moved(moved));
+    }
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
@@ -302,6 +317,7 @@ pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
         keep_running("release", app, webhooks::run_release),
         keep_running("notifications", app, notifications::run),
         keep_running("personal-data", app, personal_data::run),
+        keep_running("moved", app, stop_when_moved),
     ];
     if let Some(settings) = sandbox_settings(app) {
         tasks.push(keep_running("sandbox", app, move |app| {
@@ -343,6 +359,28 @@ async fn upkeep(app: Arc<App>) {
         tokio::select! {
             _ = tick.tick() => metrics::run_upkeep(),
             () = app.shutdown.begun() => return,
+        }
+    }
+}
+
+/// Stops the server when its ledger moves to another journal while it runs: what it would store from then on would be
+/// lost to the ledger.
+async fn stop_when_moved(app: Arc<App>) {
+    let mut tick = tokio::time::interval(LOOK_FOR_MOVE);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = app.shutdown.begun() => return,
+        }
+        // A journal that is away says so elsewhere; it is asked again.
+        if let Ok(Some(moved)) = replay::copy::moved(app.ledger.journal().as_ref()).await {
+            tracing::error!(
+                to = moved.to,
+                at = moved.at,
+                "the ledger is moving to another journal; stopping"
+            );
+            app.shutdown.begin();
+            return;
         }
     }
 }

@@ -151,8 +151,19 @@ fn the_reference_has_every_option_of_every_command() {
         assert!(row.is_some_and(|row| row.contains(&format!("`{variable}`"))), "{option} {variable}");
     }
     let quarantine = ["list", "show", "retry", "discard"].map(|action| format!("quarantine {action}"));
-    let others =
-        ["history", "orders", "totals", "trial-balance", "rebuild", "verify", "audit check-proof", "doctor"];
+    let others = [
+        "history",
+        "orders",
+        "totals",
+        "trial-balance",
+        "rebuild",
+        "diff",
+        "verify",
+        "export",
+        "copy",
+        "audit check-proof",
+        "doctor",
+    ];
     for command in others.map(str::to_owned).into_iter().chain(quarantine) {
         let usage =
             commands.lines().find(|line| line.starts_with(&format!("    daybook {command}"))).unwrap();

@@ -187,6 +187,22 @@ pub trait Journal: Send + Sync + 'static {
     /// - Commits of different subjects never conflict.
     async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError>;
 
+    /// Stores commits of another journal, which follow one another in one partition, at the positions that they have
+    /// there: how a ledger moves.
+    ///
+    /// - A commit is stored if the partition's newest commit is at the sequence before, and in no other place,
+    ///   whatever else is under way; else it ends in `Conflict`, which names the partition's newest commit.
+    /// - One that is at its position already counts as stored.
+    /// - After an error, a beginning of the commits is stored, or none.
+    /// - They are as durable as appends when it returns.
+    ///
+    /// The caller sees to it that what stands before them is what stands before them there.
+    async fn restore(&self, commits: &[Stored]) -> Result<(), AppendError> {
+        Err(AppendError::Unavailable(
+            format!("this journal takes no copies: {} commits", commits.len()).into(),
+        ))
+    }
+
     /// Every commit of the subject in order, including each one whose append returned before this call began.
     /// Empty when there is none.
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError>;
@@ -214,6 +230,11 @@ pub trait Journal: Send + Sync + 'static {
     /// - A memo is no commit: it takes no sequence, and no tail shows it.
     /// - Memos of up to [`MAX_MEMO_BYTES`] bytes are taken; a larger one is `Unavailable`.
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError>;
+
+    /// The names of all memos that there are, in no order.
+    async fn memo_names(&self) -> Result<Vec<String>, ReadError> {
+        Err(ReadError::Unavailable("this journal cannot list its memos".into()))
+    }
 
     /// Where the keys of the personal data in this journal are kept: beside the log, never in it.
     fn keys(&self) -> Arc<dyn KeyStore>;

@@ -24,8 +24,8 @@ pub use progress::Progress;
 pub use projector::{Change, Projector, ProjectorOptions, ProjectorStatus, StartError, State, Waiter};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{
-    Comparison, RebuildError, RebuildKind, RebuildRefused, RebuildReport, RebuildState, RebuildStatus,
-    Rebuilds, fresh_digest, rebuild,
+    Comparison, FreshViews, RebuildError, RebuildKind, RebuildRefused, RebuildReport, RebuildState,
+    RebuildStatus, Rebuilds, fresh_digest, fresh_views, rebuild,
 };
 pub use scratch::{Impossible, ScratchViews};
 pub use store::{Digest, GenerationInfo, StoreError, StoreOptions, Views, ViewsDigest};

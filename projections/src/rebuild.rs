@@ -156,16 +156,41 @@ fn give_up(store: &Store) -> Result<(), StoreError> {
 ///
 /// The views are kept in the system's directory for temporary files while they are needed.
 pub async fn fresh_digest(journal: &dyn Journal, upto: Option<&[u64]>) -> Result<ViewsDigest, RebuildError> {
-    let scratch = Scratch::new("fresh");
-    let path = scratch.path("views");
-    let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
     let upto = match upto {
         Some(upto) => upto.to_vec(),
         None => ends(journal).await?,
     };
+    Ok(fresh_views(journal, &upto, |_| {}).await?.views().digest())
+}
+
+/// Views that were folded afresh from the log. They are gone when this is.
+pub struct FreshViews {
+    // Dropped first: the store lets go of its files before they are removed.
+    views: Views,
+    _scratch: Scratch,
+}
+
+impl FreshViews {
+    /// The views.
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+}
+
+/// Views folded afresh from the log, up to a sequence per partition.
+///
+/// They are kept in the system's directory for temporary files.
+pub async fn fresh_views(
+    journal: &dyn Journal,
+    upto: &[u64],
+    progress: impl FnMut(Progress),
+) -> Result<FreshViews, RebuildError> {
+    let scratch = Scratch(std::env::temp_dir().join(format!("daybook-fresh-{}", Uuid::now_v7())));
+    let path = scratch.0.join("views");
+    let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
     let writer = Writer::new(Arc::clone(views.store()), views.store().live());
-    fold_log(journal, writer, &upto, |_| {}).await?;
-    Ok(views.digest())
+    fold_log(journal, writer, upto, progress).await?;
+    Ok(FreshViews { views, _scratch: scratch })
 }
 
 /// A directory that is gone when this is.

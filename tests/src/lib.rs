@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod client;
 pub mod feed;
+pub mod fill;
 pub mod load;
 pub mod log;
 pub mod psp;

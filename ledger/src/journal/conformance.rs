@@ -64,6 +64,9 @@ macro_rules! journal_conformance {
             of_several_puts_with_one_expectation_exactly_one_is_stored,
             a_memo_is_no_commit,
             a_memo_may_be_as_large_as_promised_and_no_larger,
+            memos_are_listed,
+            a_copy_is_stored_at_its_own_position_and_nowhere_else,
+            copies_that_are_stored_together_keep_their_order,
             a_page_of_keys_is_there_once_it_was_put_and_stays,
             a_page_of_keys_changes_only_from_the_revision_that_was_expected,
             a_description_says_what_the_journal_is,
@@ -609,6 +612,80 @@ mod sentences {
             expected = winner.revision;
             assert_eq!(memo(journal, "a").await, Some(winner));
         }
+    }
+
+    pub async fn memos_are_listed(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        assert!(journal.memo_names().await.expect("readable").is_empty());
+        for name in ["b", "a.c-1"] {
+            put(journal, name, 0, &Bytes::from_static(b"{}")).await.expect("stored");
+        }
+        let mut names = within("memo_names", journal.memo_names()).await.expect("readable");
+        names.sort();
+        assert_eq!(names, ["a.c-1", "b"]);
+    }
+
+    /// Commits as another journal might have them in one partition: of several subjects, each with several.
+    fn foreign(journal: &impl Journal, count: u64) -> Vec<Stored> {
+        let partition = subject().partition(journal.partitions());
+        let subjects: Vec<Subject> = (0..3).map(|_| subject_in(journal, partition)).collect();
+        let commit = |sequence: u64| {
+            let subject = subjects[sequence as usize % subjects.len()].clone();
+            let bytes = draft(&subject).bytes;
+            Stored { position: Position { partition, sequence }, subject, bytes }
+        };
+        (1..=count).map(commit).collect()
+    }
+
+    pub async fn a_copy_is_stored_at_its_own_position_and_nowhere_else(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let mut commits = foreign(journal, 8);
+        // Bytes that are no text come over as they are.
+        commits[4].bytes = Bytes::from_static(&[0xff, 0, b'{']);
+        let conflict = async |commit: &Stored, newest: u64| {
+            let refused = within("restore", journal.restore(std::slice::from_ref(commit))).await;
+            let newest = Position { sequence: newest, ..commit.position };
+            assert!(
+                matches!(&refused, Err(AppendError::Conflict { actual }) if *actual == newest),
+                "{refused:?}"
+            );
+        };
+        conflict(&commits[1], 0).await;
+        for (index, commit) in commits.iter().enumerate() {
+            within("restore", journal.restore(std::slice::from_ref(commit))).await.expect("stored");
+            within("restore", journal.restore(std::slice::from_ref(commit))).await.expect("stored before");
+            let newest = index as u64 + 1;
+            let other = Stored { bytes: draft(&commit.subject).bytes, ..commit.clone() };
+            conflict(&other, newest).await;
+            if let Some(later) = commits.get(index + 2) {
+                conflict(later, newest).await;
+            }
+        }
+        for subject in commits.iter().map(|commit| &commit.subject) {
+            let own: Vec<Stored> = commits.iter().filter(|one| one.subject == *subject).cloned().collect();
+            assert_eq!(load(journal, subject).await, own);
+        }
+        // The ledger goes on from there.
+        let newest = &commits[7];
+        let next = append(journal, &draft(&newest.subject), newest.position.sequence).await;
+        assert_eq!(next.position.sequence, 9);
+    }
+
+    pub async fn copies_that_are_stored_together_keep_their_order(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let commits = foreign(journal, 3000);
+        let (first, second) = commits.split_at(1000);
+        within("restore", journal.restore(first)).await.expect("stored");
+        // With some that are there already, and then with one that is wrong.
+        within("restore", journal.restore(&commits[900..2000])).await.expect("stored");
+        let mut wrong = second[900..1200].to_vec();
+        wrong[200].bytes = draft(&wrong[200].subject).bytes;
+        wrong.swap(150, 151);
+        let refused = within("restore", journal.restore(&wrong)).await;
+        assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
+        within("restore", journal.restore(&commits[2000..])).await.expect("stored");
+        let partition = commits[0].position.partition;
+        assert_eq!(take(&mut tail(journal, partition, 0).await, commits.len()).await, commits);
     }
 
     pub async fn a_memo_is_no_commit(fixture: impl Fixture) {

@@ -133,6 +133,23 @@ impl EmbeddedJournal {
         blocking(move || Self::open_read_only_blocking(path)).await.map_err(OpenError::Unavailable)?
     }
 
+    /// Whether some process has the journal open to write it. What is not there is not in use.
+    pub async fn is_in_use(path: impl Into<PathBuf>) -> Result<bool, OpenError> {
+        let path = path.into();
+        let ask = move || {
+            if !path.is_file() {
+                return Ok(false);
+            }
+            let path = resolve(&path).map_err(|e| OpenError::Unavailable(e.into()))?;
+            match lock(&path) {
+                Ok(_lock) => Ok(false),
+                Err(OpenError::Refused(_)) => Ok(true),
+                Err(error @ OpenError::Unavailable(_)) => Err(error),
+            }
+        };
+        blocking(ask).await.map_err(OpenError::Unavailable)?
+    }
+
     /// `tune` sees the writing connection before it is used; tests limit the size of the file with it.
     fn open_blocking(
         path: &Path,
@@ -202,6 +219,22 @@ impl Journal for EmbeddedJournal {
         outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown(STOPPED.into())))
     }
 
+    async fn restore(&self, commits: &[Stored]) -> Result<(), AppendError> {
+        let requests = self.requests().ok_or_else(|| AppendError::Unavailable(READ_ONLY.into()))?;
+        let limit = self.options.max_commit_bytes;
+        for Stored { position, bytes, .. } in commits {
+            check_partition(position.partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+            if bytes.len() > limit {
+                return Err(AppendError::TooLarge { size: bytes.len(), limit });
+            }
+        }
+        let (reply, outcome) = oneshot::channel();
+        let restore = Write::Restore(Restore { commits: commits.to_vec(), reply });
+        requests.send(restore).await.map_err(|_| AppendError::Unavailable(STOPPED.into()))?;
+        let stored = outcome.await.unwrap_or_else(|_| Err(AppendError::Unknown(STOPPED.into())));
+        stored.map(|_newest| ())
+    }
+
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
         let subject = subject.clone();
         self.readers.read(move |connection| load(connection, &subject)).await
@@ -238,6 +271,10 @@ impl Journal for EmbeddedJournal {
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         let name = name.to_owned();
         self.readers.read(move |connection| memo(connection, &name).map_err(unavailable)).await
+    }
+
+    async fn memo_names(&self) -> Result<Vec<String>, ReadError> {
+        self.readers.read(|connection| memo_names(connection).map_err(unavailable)).await
     }
 
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
@@ -416,6 +453,7 @@ impl Drop for Writer {
 #[derive(Debug)]
 enum Write {
     Append(Append),
+    Restore(Restore),
     PutMemo(PutMemo),
 }
 
@@ -423,6 +461,12 @@ enum Write {
 struct Append {
     draft: Draft,
     expected: u64,
+    reply: oneshot::Sender<Result<Position, AppendError>>,
+}
+
+#[derive(Debug)]
+struct Restore {
+    commits: Vec<Stored>,
     reply: oneshot::Sender<Result<Position, AppendError>>,
 }
 
@@ -489,8 +533,7 @@ fn write(mut connection: Connection, mut waiting: mpsc::Receiver<Write>, newest:
 impl Write {
     fn answer(self, outcome: Result<Outcome, BatchError>) {
         let heard = match self {
-            Write::Append(append) => append
-                .reply
+            Write::Append(Append { reply, .. }) | Write::Restore(Restore { reply, .. }) => reply
                 .send(match outcome {
                     Ok(Outcome::Stored(sequence)) => Ok(position(sequence)),
                     Ok(Outcome::Conflict { actual }) => {
@@ -535,6 +578,15 @@ fn store(connection: &mut Connection, batch: &[Write]) -> Result<(u64, Vec<Outco
                 }
                 outcome
             }
+            Write::Restore(restore) => {
+                let outcome =
+                    store_copies(&transaction, &restore.commits, last).map_err(BatchError::rolled_back)?;
+                last = match outcome {
+                    Outcome::Stored(newest) | Outcome::Conflict { actual: newest } => newest,
+                    Outcome::Failed(_) => last,
+                };
+                outcome
+            }
             Write::PutMemo(put) => match store_memo(&transaction, put) {
                 // A memo is not worth a commit, unless SQLite gave up the whole transaction.
                 Err(error) if !transaction.is_autocommit() => Outcome::Failed(error),
@@ -567,23 +619,9 @@ fn store_one(connection: &Connection, append: &Append, next: u64) -> rusqlite::R
     let Append { draft, expected, reply: _ } = append;
     let tenant = draft.subject.tenant.as_str();
     let id = draft.subject.id.to_string();
-    // A chain's links come in the order of its sequences, so the last link is the newest commit.
-    let actual: u64 = connection
-        .prepare_cached(
-            "SELECT sequence FROM commits WHERE tenant = ?1 AND id = ?2 ORDER BY previous DESC LIMIT 1",
-        )?
-        .query_row((tenant, &id), |row| row.get(0))
-        .optional()?
-        .unwrap_or(0);
+    let actual = newest_of(connection, tenant, &id)?;
     if actual == *expected {
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO commits (sequence, tenant, id, previous, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        match std::str::from_utf8(&draft.bytes) {
-            // Text, for `sqlite3` to show. Anything else has to come back unchanged as well.
-            Ok(text) if !text.contains('\0') => insert.execute((next, tenant, &id, expected, text))?,
-            Ok(_) | Err(_) => insert.execute((next, tenant, &id, expected, draft.bytes.as_ref()))?,
-        };
+        insert(connection, next, (tenant, &id), actual, &draft.bytes)?;
         return Ok(Outcome::Stored(next));
     }
     let follower = connection
@@ -599,6 +637,67 @@ fn store_one(connection: &Connection, append: &Append, next: u64) -> rusqlite::R
         Some(sequence) => Outcome::Stored(sequence),
         None => Outcome::Conflict { actual },
     })
+}
+
+/// Stores commits where they stood in another journal, up to the first that is not due. Either outcome tells the
+/// newest sequence then.
+fn store_copies(connection: &Connection, commits: &[Stored], newest: u64) -> rusqlite::Result<Outcome> {
+    let mut newest = newest;
+    for commit in commits {
+        let Stored { position, subject, bytes } = commit;
+        let (tenant, id) = (subject.tenant.as_str(), subject.id.to_string());
+        if position.sequence == newest + 1 {
+            let previous = newest_of(connection, tenant, &id)?;
+            insert(connection, position.sequence, (tenant, &id), previous, bytes)?;
+            newest = position.sequence;
+        } else if !is_there(connection, commit)? {
+            return Ok(Outcome::Conflict { actual: newest });
+        }
+    }
+    Ok(Outcome::Stored(newest))
+}
+
+/// Whether exactly this commit stands at its position.
+fn is_there(connection: &Connection, commit: &Stored) -> rusqlite::Result<bool> {
+    let there = connection
+        .prepare_cached("SELECT tenant, id, bytes FROM commits WHERE sequence = ?1")?
+        .query_row([commit.position.sequence], |row| {
+            let same_subject = row.get_ref(0)?.as_str().is_ok_and(|it| it == commit.subject.tenant.as_str())
+                && row.get_ref(1)?.as_str().is_ok_and(|it| it == commit.subject.id.to_string());
+            Ok(same_subject && bytes(row.get_ref(2)?) == Some(&commit.bytes[..]))
+        })
+        .optional()?;
+    Ok(there == Some(true))
+}
+
+/// The sequence of a subject's newest commit, 0 when it has none. A chain's links come in the order of its sequences,
+/// so the last link is the newest commit.
+fn newest_of(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Result<u64> {
+    let newest = connection
+        .prepare_cached(
+            "SELECT sequence FROM commits WHERE tenant = ?1 AND id = ?2 ORDER BY previous DESC LIMIT 1",
+        )?
+        .query_row((tenant, id), |row| row.get(0))
+        .optional()?;
+    Ok(newest.unwrap_or(0))
+}
+
+fn insert(
+    connection: &Connection,
+    sequence: u64,
+    (tenant, id): (&str, &str),
+    previous: u64,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO commits (sequence, tenant, id, previous, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    match std::str::from_utf8(bytes) {
+        // Text, for `sqlite3` to show. Anything else has to come back unchanged as well.
+        Ok(text) if !text.contains('\0') => insert.execute((sequence, tenant, id, previous, text))?,
+        Ok(_) | Err(_) => insert.execute((sequence, tenant, id, previous, bytes))?,
+    };
+    Ok(())
 }
 
 // Reading ---------------------------------------------------------------------------------------------------
@@ -647,6 +746,14 @@ impl Readers {
         .await
         .map_err(ReadError::Unavailable)?
     }
+}
+
+fn memo_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let is_there = connection.prepare("SELECT 1 FROM sqlite_master WHERE name = 'memos'")?.exists([])?;
+    if !is_there {
+        return Ok(Vec::new());
+    }
+    connection.prepare_cached("SELECT name FROM memos")?.query_map([], |row| row.get(0))?.collect()
 }
 
 fn newest(connection: &Connection) -> rusqlite::Result<u64> {

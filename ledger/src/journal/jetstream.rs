@@ -20,7 +20,8 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use async_nats::jetstream::context::{
-    AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind,
+    AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind, PublishError,
+    PublishErrorKind,
 };
 use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::message::StreamMessage;
@@ -29,7 +30,7 @@ use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Info, RawMessageError, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{
-    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, header,
+    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, HeaderName, Request, RequestErrorKind, header,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -265,7 +266,8 @@ impl Journal for JetStreamJournal {
             return Err(AppendError::Unavailable("not connected to a server".into()));
         }
         let attempt = async {
-            match self.publish(partition, subject.clone(), draft, expected).await {
+            let expectation = (header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);
+            match self.publish(partition, subject.clone(), &draft.bytes, expectation).await {
                 Ok(sequence) => Ok(sequence),
                 Err(Unstored::OtherSequence) => {
                     self.settle(stream, partition, &subject, draft, expected).await
@@ -276,6 +278,47 @@ impl Journal for JetStreamJournal {
         let sequence =
             self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
         Ok(Position { partition, sequence })
+    }
+
+    /// All are sent before the first answer is waited for. Each expects the whole stream to end with the one before
+    /// it, so one that is lost takes those behind it along, and none ends up in the place of another.
+    async fn restore(&self, commits: &[Stored]) -> Result<(), AppendError> {
+        let Some(partition) = commits.first().map(|commit| commit.position.partition) else { return Ok(()) };
+        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let limit = self.limit();
+        for Stored { position, subject, bytes } in commits {
+            if bytes.len() > limit {
+                return Err(AppendError::TooLarge { size: bytes.len(), limit });
+            }
+            if (subject.partition(self.config.partitions), partition) != (partition, position.partition) {
+                let reason = format!("{position} belongs to another partition here");
+                return Err(AppendError::Unavailable(reason.into()));
+            }
+        }
+        if self.client.connection_state() != State::Connected {
+            return Err(AppendError::Unavailable("not connected to a server".into()));
+        }
+        let attempt = async {
+            let context = ContextBuilder::new().timeout(self.config.ack_timeout).build(self.client.clone());
+            let mut answers = Vec::with_capacity(commits.len());
+            for Stored { position, subject, bytes } in commits {
+                let mut headers = HeaderMap::new();
+                let before = (position.sequence - 1).to_string();
+                headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, before.as_str());
+                let name = settings::stream_name(&self.config, partition);
+                headers.insert(header::NATS_EXPECTED_STREAM, name.as_str());
+                let subject = subject_of(&self.config.prefix, partition, subject);
+                let sent = context.publish_with_headers(subject, headers, bytes.clone()).await;
+                answers.push(sent.map_err(|error| AppendError::Unknown(error.into()))?);
+            }
+            for (commit, answer) in commits.iter().zip(answers) {
+                if let Err(error) = answer.await {
+                    self.settle_restored(stream, commit, error).await?;
+                }
+            }
+            Ok(())
+        };
+        self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
     }
 
     /// The leader names the subject's newest commit, so nothing acknowledged is missed. What comes before it is
@@ -361,6 +404,11 @@ impl Journal for JetStreamJournal {
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         let Some(store) = &self.memos else { return Ok(None) };
         self.read(memos::read(store, name)).await
+    }
+
+    async fn memo_names(&self) -> Result<Vec<String>, ReadError> {
+        let Some(store) = &self.memos else { return Ok(Vec::new()) };
+        self.read(memos::names(store)).await
     }
 
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
@@ -610,14 +658,14 @@ impl JetStreamJournal {
         &self,
         partition: u16,
         subject: String,
-        draft: &Draft,
-        expected: u64,
+        bytes: &Bytes,
+        (expectation, expected): (HeaderName, u64),
     ) -> Result<u64, Unstored> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string().as_str());
+        headers.insert(expectation, expected.to_string().as_str());
         let name = settings::stream_name(&self.config, partition);
         headers.insert(header::NATS_EXPECTED_STREAM, name.as_str());
-        let request = Request::new().headers(headers).payload(draft.bytes.clone()).timeout(None);
+        let request = Request::new().headers(headers).payload(bytes.clone()).timeout(None);
         let answer =
             tokio::time::timeout(self.config.ack_timeout, self.client.send_request(subject, request));
         let message = match answer.await {
@@ -629,7 +677,7 @@ impl JetStreamJournal {
                     // Checked before anything is sent.
                     RequestErrorKind::InvalidSubject => AppendError::Unavailable(error.into()),
                     RequestErrorKind::MaxPayloadExceeded => {
-                        AppendError::TooLarge { size: draft.bytes.len(), limit: self.limit() }
+                        AppendError::TooLarge { size: bytes.len(), limit: self.limit() }
                     }
                     RequestErrorKind::TimedOut | RequestErrorKind::Other => {
                         AppendError::Unknown(error.into())
@@ -643,20 +691,20 @@ impl JetStreamJournal {
             Ok(Response::Ok(ack)) => Err(Unstored::Failed(AppendError::Unknown(
                 format!("not an answer to an append: {ack:?}").into(),
             ))),
-            Ok(Response::Err { error }) => Err(self.refused(draft, error)),
+            Ok(Response::Err { error }) => Err(self.refused(bytes.len(), error)),
             Err(error) => Err(Unstored::Failed(AppendError::Unknown(error.into()))),
         }
     }
 
     /// What a server's refusal says about the commit.
-    fn refused(&self, draft: &Draft, error: jetstream::Error) -> Unstored {
+    fn refused(&self, size: usize, error: jetstream::Error) -> Unstored {
         match error.error_code() {
             // 10071; in clusters also 10164, when a message for the subject is still being replicated.
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
                 Unstored::OtherSequence
             }
             ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => {
-                Unstored::Failed(AppendError::TooLarge { size: draft.bytes.len(), limit: self.limit() })
+                Unstored::Failed(AppendError::TooLarge { size, limit: self.limit() })
             }
             // Answered before the message is taken in.
             ErrorCode::JETSTREAM_NOT_ENABLED
@@ -704,6 +752,30 @@ impl JetStreamJournal {
             }
             tokio::time::sleep(IN_FLIGHT).await;
         }
+    }
+}
+
+impl JetStreamJournal {
+    /// Finds out what stands where a copy should: that very commit, from an earlier try, or not.
+    async fn settle_restored(
+        &self,
+        stream: &Stream<()>,
+        commit: &Stored,
+        error: PublishError,
+    ) -> Result<(), AppendError> {
+        let Position { partition, sequence } = commit.position;
+        let there = message_at(stream, sequence).await.map_err(AppendError::Unknown)?;
+        if let Some(message) = there
+            && self.stored(partition, message).is_ok_and(|stored| stored == *commit)
+        {
+            return Ok(());
+        }
+        if error.kind() != PublishErrorKind::WrongLastSequence {
+            return Err(AppendError::Unknown(error.into()));
+        }
+        let newest = newest_of(stream, ">").await.map_err(AppendError::Unknown)?;
+        let newest = newest.map_or(0, |message| message.sequence);
+        Err(AppendError::Conflict { actual: Position { partition, sequence: newest } })
     }
 }
 

@@ -1,11 +1,12 @@
 //! What Daybook does per second, beside what this machine could do at all.
 //!
-//!     cargo run --release -p daybook-bench -- ingest|status|rebuild|rebuild-online [--journal embedded|jetstream] [--quick]
+//!     cargo run --release -p daybook-bench -- ingest|status|rebuild|rebuild-online|export [--journal embedded|jetstream] [--quick]
 //!
 //! The limit is measured in the same run, in rounds that alternate with ours, by a server that does only what
 //! cannot be left out: same framework, same load, same bytes, same durability. Medians of the rounds are printed as
 //! Markdown. Nothing here is built unless it is asked for.
 
+mod export;
 mod ingest;
 mod limit;
 mod load;
@@ -37,6 +38,8 @@ enum What {
     Rebuild(Options),
     /// What a status poll costs while the views are folded anew beside it.
     RebuildOnline(Options),
+    /// Rows a second of an export, and its memory. From the embedded journal alone.
+    Export(Options),
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
@@ -104,6 +107,7 @@ fn main() {
             What::Status(options) => status::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
+            What::Export(options) => export::run(options).await,
             What::Limit { of } => limit::serve(of).await,
         }
     });

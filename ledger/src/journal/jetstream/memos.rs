@@ -6,6 +6,7 @@ use async_nats::jetstream::context::Context;
 use async_nats::jetstream::kv::{Config, Store, UpdateErrorKind};
 use async_nats::jetstream::stream::{StorageType, Stream};
 use bytes::Bytes;
+use futures::TryStreamExt;
 
 use super::{JetStreamConfig, Missing, find_stream, found};
 use crate::journal::{BoxError, Memo, OpenError, PutMemoError};
@@ -55,6 +56,11 @@ pub(super) async fn read(store: &Store, name: &str) -> Result<Option<Memo>, BoxE
     let subject = format!("{}{name}", store.prefix);
     let message = found(stream.raw_message_builder().last_by_subject(&subject).send().await)?;
     Ok(message.map(|message| Memo { revision: message.sequence, bytes: message.payload }))
+}
+
+/// The names of the memos that there are.
+pub(super) async fn names(store: &Store) -> Result<Vec<String>, BoxError> {
+    Ok(store.keys().await?.try_collect().await?)
 }
 
 /// Puts the memo if the bucket holds it at revision `expected`.
