@@ -208,6 +208,17 @@ async fn a_forgotten_person_is_found_nowhere(mut world: World) {
     let other = shop.get(&format!("/v1/orders/{another}")).await.expect(200);
     assert_eq!(other.text("/customer/name"), "Somebody Else");
 
+    // Every proof still holds, of a log that nobody has changed.
+    let verified = world.run("verify", &["--json"]).await;
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
+    let out = world.directory().join("exported").display().to_string();
+    for what in ["commits", "events"] {
+        let done =
+            world.run("export", &[what, "--format", "jsonl", "--out", &format!("{out}-{what}.jsonl")]).await;
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    check_disk(&world).await;
+
     for server in &mut world.servers {
         server.restart().await;
     }

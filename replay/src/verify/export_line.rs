@@ -8,34 +8,28 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use ledger::ids::Position;
 use ledger::journal::{Stored, Subject};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-/// The fields in their order.
-#[derive(Serialize, Deserialize)]
+use crate::export::archive_line;
+
+/// The fields of a line; [`archive_line`] writes them.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     partition: u16,
     sequence: u64,
     subject: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     commit: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     commit_base64: Option<String>,
 }
 
 /// The line of a commit, with the line feed that ends it.
 pub fn export_line(stored: &Stored) -> Vec<u8> {
-    let text = std::str::from_utf8(&stored.bytes).ok();
-    let line = Line {
-        partition: stored.position.partition,
-        sequence: stored.position.sequence,
-        subject: format!("{}.{}", stored.subject.tenant, stored.subject.id),
-        commit: text.map(str::to_owned),
-        commit_base64: text.is_none().then(|| BASE64.encode(&stored.bytes)),
-    };
-    let mut bytes = serde_json::to_vec(&line).expect("texts and numbers are always JSON");
-    bytes.push(b'\n');
-    bytes
+    let mut line = archive_line(stored);
+    line.push(b'\n');
+    line
 }
 
 /// The commit of a line, given with its line feed. The text says what is wrong with it.

@@ -110,7 +110,11 @@ async fn an_export_is_verified_against_what_an_auditor_has_saved(world: World) {
         (world.directory().join("saved"), shop.get("/audit/key").await.expect(200).body());
     std::fs::write(&checkpoint, shop.get("/audit/checkpoint").await.expect(200).bytes).expect("a file");
     let export = world.directory().join("log.jsonl");
-    exported::write(&export, &exported::lines(&log).await);
+    let out = export.display().to_string();
+    let done = world.run("export", &["commits", "--format", "jsonl", "--out", &out]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let written = std::fs::read(&export).expect("an export");
+    assert_eq!(written, exported::lines(&log).await.concat(), "what is exported is what is verified");
     let (export, checkpoint) = (export.display().to_string(), checkpoint.display().to_string());
     let arguments = ["--export", &export, "--checkpoint", &checkpoint, "--key", key.trim()];
     let (code, found) = verify(world.directory(), &arguments).await;
