@@ -319,6 +319,20 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[test]
+    fn every_command_speaks_json() {
+        fn check(command: &clap::Command, inherited: bool) {
+            let has_json = inherited || command.get_arguments().any(|argument| argument.get_id() == "json");
+            let mut subcommands = command.get_subcommands().peekable();
+            if subcommands.peek().is_none() {
+                // A server's documents are its API.
+                assert!(has_json || command.get_name() == "serve", "{}", command.get_name());
+            }
+            subcommands.for_each(|subcommand| check(subcommand, has_json));
+        }
+        check(&Cli::command(), false);
+    }
+
     #[track_caller]
     fn check(rust_log: Option<&str>, expect: [bool; 3]) {
         let filter = filter(rust_log.map(str::to_owned), "info");

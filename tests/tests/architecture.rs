@@ -151,6 +151,9 @@ fn each_library_that_may_have_to_go_sits_behind_one_module() {
         ("rusqlite", "ledger/src/journal/embedded"),
         ("sled", "projections/src/store"),
         ("bincode", "projections/src/store"),
+        ("chacha20poly1305", "ledger/src/codec/sealed"),
+        ("ed25519_dalek", "replay/src/audit/note"),
+        ("parquet", "replay/src/export/parquet"),
     ];
     let mut found = Vec::new();
     for (name, source) in

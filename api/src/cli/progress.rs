@@ -37,21 +37,26 @@ impl ProgressReport {
     }
 
     /// Shows it, if it is time to.
-    pub(super) fn update(&mut self, Progress { done, total, rate_per_s, eta }: Progress) {
-        let left = eta.map(|eta| format!(", {} s left", eta.as_secs())).unwrap_or_default();
+    pub(super) fn update(&mut self, progress: Progress) {
         if let Some(bar) = &self.bar {
-            bar.set_length(total);
-            bar.set_position(done);
-            bar.set_message(format!("{rate_per_s}/s{left}"));
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            bar.set_message(pace(progress));
         } else if self.said.elapsed() >= LINE_EVERY {
             self.said = Instant::now();
-            if self.is_json {
-                let eta_s = eta.map(|eta| eta.as_secs());
-                let line = json!({ "done": done, "total": total, "unit": self.unit, "rate_per_s": rate_per_s, "eta_s": eta_s });
-                eprintln!("{line}");
-            } else {
-                eprintln!("{done} of {total} {}, {rate_per_s}/s{left}", self.unit);
-            }
+            eprintln!("{}", self.line(progress));
+        }
+    }
+
+    fn line(&self, progress: Progress) -> String {
+        let Progress { done, total, rate_per_s, eta } = progress;
+        let unit = self.unit;
+        if self.is_json {
+            let eta_s = eta.map(|eta| eta.as_secs());
+            json!({"done": done, "total": total, "unit": unit, "rate_per_s": rate_per_s, "eta_s": eta_s})
+                .to_string()
+        } else {
+            format!("{done} of {total} {unit}, {}", pace(progress))
         }
     }
 
@@ -60,5 +65,28 @@ impl ProgressReport {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// How fast it goes, and how long it will take at that pace.
+fn pace(Progress { rate_per_s, eta, .. }: Progress) -> String {
+    let left = eta.map(|eta| format!(", {} s left", eta.as_secs())).unwrap_or_default();
+    format!("{rate_per_s}/s{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_how_far_how_fast_and_how_long_still() {
+        let report = |is_json| ProgressReport { unit: "commits", is_json, bar: None, said: Instant::now() };
+        let progress = Progress::at(500, 2000, Duration::from_secs(2));
+        assert_eq!(report(false).line(progress), "500 of 2000 commits, 250/s, 6 s left");
+        let line: serde_json::Value = serde_json::from_str(&report(true).line(progress)).unwrap();
+        let expected = json!({"done": 500, "total": 2000, "unit": "commits", "rate_per_s": 250, "eta_s": 6});
+        assert_eq!(line, expected);
+        let begun = Progress::at(0, 2000, Duration::ZERO);
+        assert_eq!(report(false).line(begun), "0 of 2000 commits, 0/s");
     }
 }
