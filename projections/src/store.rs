@@ -14,6 +14,7 @@ mod fingerprint;
 mod generations;
 pub(crate) mod keys;
 mod queries;
+mod quiet;
 mod readable;
 pub(crate) mod rows;
 mod tally;
@@ -189,10 +190,7 @@ impl Generation {
     fn new(number: u64, rows: Tree) -> Result<Self, StoreError> {
         let generation = Generation { number, rows, reached: RwLock::default() };
         let checkpoint = generation.checkpoints()?;
-        let digest = match generation.rows.get(keys::digest())? {
-            Some(row) => Digest::from_bytes(rows::decode(&row)?),
-            None => Digest::default(),
-        };
+        let digest = quiet::digest(&generation.rows)?;
         *generation.reached.write().unwrap_or_else(PoisonError::into_inner) =
             ViewsDigest { digest, checkpoint };
         Ok(generation)
@@ -284,6 +282,7 @@ impl Generation {
 /// The live generation: the one noted as such if this version has folded it, else the one before it if this version
 /// has, else the one noted as such if this version can read its rows, else a new one. Drops generations that nobody will ask for again.
 fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
+    quiet::complete(disk)?;
     let meta = disk.tree(META)?;
     let fingerprint = fingerprint()?;
     let (noted, previous) = (number(&meta, LIVE)?, number(&meta, PREVIOUS)?);

@@ -1,7 +1,7 @@
 //! The thread that folds a generation beside the live one.
 //!
-//! Those who read come first: it has a low priority, decodes and folds by itself, and writes in small batches, because
-//! while one is written no read of any generation goes on.
+//! Those who read come first: it has the lowest priority, decodes and folds by itself, and writes without holding up a
+//! read of any generation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ use crate::store::{Generation, Goal, Intent, Store, StoreError, SwapWhen, ViewsD
 const BATCH: usize = 64;
 /// So close to the live views, the two can meet: the projector's writer waits for the rest.
 const NEAR: u64 = 256;
+/// The longest rest after a batch.
+const LONGEST_REST: Duration = Duration::from_millis(20);
 /// How long the projector's writer waits for that.
 const LONGEST_MEETING: Duration = Duration::from_secs(2);
 /// The wait after a failure of the journal, and between two looks at the log while there is nothing to do.
@@ -90,7 +92,7 @@ impl Background {
         wishes: watch::Receiver<Wishes>,
         status: Arc<watch::Sender<RebuildStatus>>,
     ) -> Self {
-        let writer = Some(Writer::new(Arc::clone(&store), Arc::clone(&generation)));
+        let writer = Some(Writer::quiet(Arc::clone(&store), Arc::clone(&generation)));
         let began = (Instant::now(), generation.folded());
         Background { projector, store, generation, writer, intent, wishes, status, began }
     }
@@ -221,8 +223,10 @@ impl Background {
         let upto = self.projector.applied().borrow().clone();
         // A wish is for the loop outside to act on. It is met between two batches, or while there is nothing to read.
         let mut wished = self.wishes.clone();
-        let folding = fold_upto(self.projector.journal().as_ref(), &mut writer, &upto, || {
+        let folding = fold_upto(self.projector.journal().as_ref(), &mut writer, &upto, |wrote| {
             self.report();
+            // As long a rest as it worked: even what holds nobody up takes a core from somebody.
+            std::thread::sleep(wrote.min(LONGEST_REST));
             !self.wishes.has_changed().unwrap_or(true)
         });
         let folded = tokio::select! {
@@ -254,7 +258,10 @@ impl Background {
             let meeting = Meeting { store: &store, projector: &projector, intent, is_forced };
             let met = meeting.hold(&runtime, &live, &mut next);
             let (goes_on, comes_back) = match met {
-                Met::Swapped(_) => (next, live),
+                Met::Swapped(_) => {
+                    next.speak_up();
+                    (next, live)
+                }
                 Met::Undecided(..) | Met::Apart | Met::Failed(_) => (live, next),
             };
             // Nobody hears it when the process ends; the writer is as good as any then.
@@ -345,7 +352,7 @@ struct Meeting<'a> {
 impl Meeting<'_> {
     fn hold(&self, runtime: &Handle, live: &Writer, next: &mut Writer) -> Met {
         let ViewsDigest { digest: live_digest, checkpoint } = live.generation().digest();
-        let folding = fold_upto(self.projector.journal().as_ref(), next, &checkpoint, || true);
+        let folding = fold_upto(self.projector.journal().as_ref(), next, &checkpoint, |_| true);
         match runtime.block_on(async { tokio::time::timeout(LONGEST_MEETING, folding).await }) {
             Ok(Ok(Folded::There)) => {}
             Ok(Ok(Folded::Interrupted)) | Err(_) => return Met::Apart,
@@ -390,12 +397,12 @@ impl Meeting<'_> {
     }
 }
 
-/// Folds each partition up to a sequence, a small batch at a time, as long as `goes_on` says so after each.
+/// Folds each partition up to a sequence, a small batch at a time, as long as `goes_on`, told how long it took, says so after each.
 async fn fold_upto(
     journal: &dyn ledger::journal::Journal,
     writer: &mut Writer,
     upto: &[u64],
-    mut goes_on: impl FnMut() -> bool,
+    mut goes_on: impl FnMut(Duration) -> bool,
 ) -> Result<Folded, RebuildError> {
     for (partition, &upto) in (0..).zip(upto) {
         let mut reached = writer.generation().reached(partition);
@@ -411,9 +418,11 @@ async fn fold_upto(
                 return Err(ReadError::Unavailable("the journal's tail ended".into()).into());
             };
             entries.truncate(usize::try_from(upto - reached).unwrap_or(usize::MAX));
+            let began = Instant::now();
             if let Some(stopped) = writer.write(&entries)? {
                 return Err(stopped.into());
             }
+            let wrote = began.elapsed();
             reached += entries.len() as u64;
             match end {
                 None => {}
@@ -425,7 +434,7 @@ async fn fold_upto(
                 }
                 Some(end @ (End::Failed(_) | End::Unreadable(_))) => return Err(failure(partition, end)),
             }
-            if !goes_on() {
+            if !goes_on(wrote) {
                 return Ok(Folded::Interrupted);
             }
         }
@@ -445,8 +454,8 @@ fn tidy(store: &Store, state: RebuildState) -> Result<(), StoreError> {
 fn stand_back() {
     #[cfg(target_os = "linux")]
     {
-        /// Enough that readers hardly notice, little enough that the fold ends while they read at full speed.
-        const NICE: i32 = 10;
+        /// The lowest: it holds no lock that anybody else waits for.
+        const NICE: i32 = 19;
         // Of this thread alone, whatever the call's name says: Linux has priorities by thread.
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             tracing::debug!(%error, "the rebuild has the priority of everything else");

@@ -92,6 +92,20 @@ impl Tree {
         Rows { iter: Some(self.tree.iter()) }
     }
 
+    /// Writes and removes rows one after the other, in this order also after a crash, which may cut it short.
+    pub(crate) fn write_each(
+        &self,
+        writes: impl IntoIterator<Item = (impl AsRef<[u8]>, Option<Vec<u8>>)>,
+    ) -> Result<(), StoreError> {
+        for (key, row) in writes {
+            guarded(|| match row {
+                Some(row) => self.tree.insert(&key, row),
+                None => self.tree.remove(&key),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Writes and removes rows, all of them or, after a crash, none.
     pub(crate) fn apply(
         &self,

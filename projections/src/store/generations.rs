@@ -7,9 +7,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::disk::{Disk, Tree};
 use super::{
-    Generation, LIVE, PREVIOUS, REBUILDING, Store, StoreError, fingerprint, make_live, number, schema_name,
-    tree_name,
+    Generation, LIVE, PREVIOUS, REBUILDING, Store, StoreError, fingerprint, make_live, number, quiet,
+    schema_name, tree_name,
 };
+use crate::fold::Writes;
 
 /// One generation of the views, as a store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,8 @@ impl Store {
     /// A new, empty generation beside the live one.
     pub(crate) fn new_generation(&self) -> Result<Arc<Generation>, StoreError> {
         let mut in_use = self.in_use();
+        // A number may come again, and what was put down for another generation is not for this one.
+        quiet::forget(&self.disk)?;
         let generation = Arc::new(new_generation(&self.disk, &self.meta)?);
         in_use.insert(generation.number, Arc::downgrade(&generation));
         Ok(generation)
@@ -200,6 +203,17 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Writes a batch of a generation that nobody reads without holding up those who read others.
+    pub(super) fn write_quietly(&self, generation: &Generation, writes: Writes) -> Result<(), StoreError> {
+        quiet::write(&self.disk, generation, generation.digest().digest, writes)
+    }
+
+    /// Leaves the last batch as a crash in the middle of it would have.
+    #[cfg(test)]
+    pub(crate) fn tear(&self) {
+        quiet::tear(&self.disk);
     }
 
     fn in_use(&self) -> MutexGuard<'_, std::collections::BTreeMap<u64, std::sync::Weak<Generation>>> {

@@ -276,7 +276,8 @@ impl Views {
         self.generation_read().digest()
     }
 
-    /// The same by reading every row, as a check of the one that is kept. Writing waits for it.
+    /// The same by reading every row, as a check of the one that is kept. Writing waits for it, but for that of a
+    /// generation which is being folded beside the live one: such a one stands still while it is paused.
     pub fn digest_by_scan(&self) -> Result<ViewsDigest, StoreError> {
         let _held = self.store.hold_still();
         self.read(Generation::digest_by_scan)

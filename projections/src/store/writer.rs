@@ -37,18 +37,30 @@ pub(crate) struct Writer {
     recent: Recent,
     hashes: KnownHashes,
     rules: Rules,
+    /// Whether nobody reads the generation, and those who read others must not be held up.
+    is_quiet: bool,
 }
 
 impl Writer {
     pub(crate) fn new(store: Arc<Store>, generation: Arc<Generation>) -> Self {
         let (recent, hashes) = (Recent::default(), KnownHashes::default());
-        Writer { store, generation, recent, hashes, rules: Rules::default() }
+        Writer { store, generation, recent, hashes, rules: Rules::default(), is_quiet: false }
     }
 
     /// The same by other rules.
     #[cfg(any(test, feature = "wrong-rules"))]
     pub(crate) fn by(self, rules: Rules) -> Self {
         Writer { rules, ..self }
+    }
+
+    /// A writer of a generation that nobody reads, which holds up no read of any other.
+    pub(crate) fn quiet(store: Arc<Store>, generation: Arc<Generation>) -> Self {
+        Writer { is_quiet: true, ..Writer::new(store, generation) }
+    }
+
+    /// From now on somebody reads the generation: each batch becomes visible at once.
+    pub(crate) fn speak_up(&mut self) {
+        self.is_quiet = false;
     }
 
     pub(crate) fn generation(&self) -> &Arc<Generation> {
@@ -101,8 +113,12 @@ impl Writer {
         let mut writes = batch.finish()?;
         let Tallied { digest, hashes } = tally.count(&writes)?;
         writes.insert(keys::digest(), Some(encode(&digest.to_bytes())));
-        let _held = self.store.hold_still();
-        self.generation.rows.apply(writes)?;
+        if self.is_quiet {
+            self.store.write_quietly(&self.generation, writes)?;
+        } else {
+            let _held = self.store.hold_still();
+            self.generation.rows.apply(writes)?;
+        }
         let newest = newest.iter().map(|(partition, entry)| (*partition, entry.recorded.position.sequence));
         self.generation.has_reached(newest, digest);
         self.hashes.keep(hashes);

@@ -194,6 +194,31 @@ async fn a_rebuild_goes_on_in_the_next_process_from_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_a_crash_has_cut_short_is_completed_at_the_next_start() {
+    let server = Server::start().await;
+    server.half_way(false).await;
+    server.rebuilds.pause().await.unwrap();
+    let views = server.views.clone();
+    let shop = server.stop().await;
+    let half = views.of_generation(2).unwrap().unwrap();
+    let complete = half.digest_by_scan().unwrap();
+    assert_eq!(half.digest(), complete);
+    views.store().tear();
+    assert_ne!(half.digest_by_scan().unwrap(), complete, "it is torn");
+    drop((half, views));
+
+    let views = shop.views();
+    let half = views.of_generation(2).unwrap().unwrap();
+    assert_eq!(half.digest(), complete);
+    assert_eq!(half.digest_by_scan().unwrap(), complete);
+    drop((half, views));
+    let server = Server::on(shop).await;
+    server.rebuilds.resume().await.unwrap();
+    assert!(server.is(RebuildState::Done).await.compared.unwrap().is_same());
+    server.check(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_fails_holds_a_rebuild_up_but_does_not_end_it() {
     let server = Server::start().await;
     for fault in [Fault::FailsAt(3), Fault::Skips(5), Fault::EndsAt(6), Fault::CannotOpen] {
