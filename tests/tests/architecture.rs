@@ -153,7 +153,7 @@ fn each_library_that_may_have_to_go_sits_behind_one_module() {
         ("bincode", "projections/src/store"),
         ("chacha20poly1305", "ledger/src/codec/sealed"),
         ("ed25519_dalek", "replay/src/audit/note"),
-        ("parquet", "replay/src/export/parquet"),
+        ("parquet", "replay/src/export"),
     ];
     let mut found = Vec::new();
     for (name, source) in

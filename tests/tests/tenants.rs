@@ -31,6 +31,8 @@ enum Seen {
     Signed,
     /// It goes on without end; a test of its own.
     Feed,
+    /// It asks for the key of whoever runs the server, which is no tenant's.
+    Admin,
 }
 
 /// Every route: the path as `/openapi.json` has it, without the names of its parameters.
@@ -85,6 +87,14 @@ const ROUTES: &[(&str, &str, Seen)] = &[
     ("POST", "/carat/v1/transactions", Seen::Own),
     ("GET", "/carat/v1/transactions/{}", Seen::NotFound),
     ("PUT", "/carat/v1/payments/{}?confirm=true", Seen::NotFound),
+    ("GET", "/admin/diff", Seen::Admin),
+    ("GET", "/admin/rebuild", Seen::Admin),
+    ("POST", "/admin/rebuild", Seen::Admin),
+    ("POST", "/admin/rebuild/cancel", Seen::Admin),
+    ("POST", "/admin/rebuild/pause", Seen::Admin),
+    ("POST", "/admin/rebuild/resume", Seen::Admin),
+    ("POST", "/admin/rebuild/rollback", Seen::Admin),
+    ("POST", "/admin/rebuild/swap", Seen::Admin),
     ("GET", "/healthz", Seen::Public),
     ("GET", "/readyz", Seen::Public),
     ("GET", "/metrics", Seen::Public),
@@ -255,6 +265,13 @@ async fn another_tenants_order_does_not_exist_on_any_route(world: World) {
                         assert!(!text.contains("10000"), "{text}");
                     }
                 }
+                Seen::Admin => {
+                    for tenant in [&shop, &other] {
+                        let status =
+                            Reply::to(request(tenant, method, &path, body.as_ref()).await).await.status;
+                        assert!([401, 404].contains(&status), "{status}");
+                    }
+                }
                 Seen::Own | Seen::Public | Seen::Signed | Seen::Feed => {}
             }
         }
@@ -306,7 +323,7 @@ async fn no_route_with_data_answers_without_a_key(world: World) {
         let status = Reply::to(request).await.status;
         match seen {
             Seen::Public => assert!(status < 400, "{status}"),
-            Seen::Signed => assert!([401, 404].contains(&status), "{status}"),
+            Seen::Signed | Seen::Admin => assert!([401, 404].contains(&status), "{status}"),
             Seen::NotFound | Seen::Nothing | Seen::Own | Seen::Feed => assert_eq!(status, 401),
         }
     }
@@ -335,7 +352,7 @@ async fn a_status_token_reads_the_status_of_its_own_order_alone(world: World) {
         }
     }
     for (method, route, seen) in ROUTES {
-        if matches!(seen, Seen::Public | Seen::Signed) || route.ends_with("{}/status") {
+        if matches!(seen, Seen::Public | Seen::Signed | Seen::Admin) || route.ends_with("{}/status") {
             continue;
         }
         let path = paths(route, &made).remove(0);
