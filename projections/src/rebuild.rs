@@ -185,8 +185,8 @@ pub async fn fresh_views(
     upto: &[u64],
     progress: impl FnMut(Progress),
 ) -> Result<FreshViews, RebuildError> {
-    let scratch = Scratch(std::env::temp_dir().join(format!("daybook-fresh-{}", Uuid::now_v7())));
-    let path = scratch.0.join("views");
+    let scratch = Scratch::new("fresh");
+    let path = scratch.path("views");
     let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
     let writer = Writer::new(Arc::clone(views.store()), views.store().live());
     fold_log(journal, writer, upto, progress).await?;

@@ -92,30 +92,13 @@ impl<'a> Personal<'a> {
 
     /// Puts the data back into the event that it was taken out of; an error names what the event has no place for.
     pub(super) fn put_back(self, event: &mut order::Event) -> Result<(), &'static str> {
-        match event {
-            order::Event::CheckoutSubmitted(checkout) => self.put_into_checkout(checkout),
-            order::Event::AttemptStarted { payment_method, .. } => self.put_into_attempt(payment_method),
-            order::Event::AttemptLinked { .. }
-            | order::Event::ActionRequired { .. }
-            | order::Event::PaymentAuthorized { .. }
-            | order::Event::PaymentFailed { .. }
-            | order::Event::CaptureRequested { .. }
-            | order::Event::PaymentCaptured { .. }
-            | order::Event::CaptureFailed { .. }
-            | order::Event::CancellationRequested
-            | order::Event::OrderCanceled
-            | order::Event::OrderExpired
-            | order::Event::PaymentVoided { .. }
-            | order::Event::AuthorizationExpired { .. }
-            | order::Event::RefundRequested { .. }
-            | order::Event::RefundSettled { .. }
-            | order::Event::RefundFailed { .. }
-            | order::Event::ChargebackOpened { .. }
-            | order::Event::ChargebackWon { .. }
-            | order::Event::ChargebackLost { .. }
-            | order::Event::WebhookNoted { .. }
-            | order::Event::SurfaceNoted { .. }
-            | order::Event::PersonalDataForgotten => Err("anything"),
+        // Which events have any, `of` says of each.
+        if let order::Event::CheckoutSubmitted(checkout) = event {
+            self.put_into_checkout(checkout)
+        } else if let order::Event::AttemptStarted { payment_method, .. } = event {
+            self.put_into_attempt(payment_method)
+        } else {
+            Err("anything")
         }
     }
 

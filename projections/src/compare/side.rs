@@ -10,10 +10,8 @@ use ledger::journal::Journal;
 
 use crate::progress::Progress;
 use crate::projector::{StartError, check_log};
-use crate::rebuild::{RebuildError, Scratch, blocking, fold_log};
-use crate::store::{
-    Catalog, Generation, RowKind, Rows, Store, StoreError, StoreOptions, Views, Writer, keys,
-};
+use crate::rebuild::{FreshViews, RebuildError, fresh_views};
+use crate::store::{Catalog, Generation, RowKind, Rows, Store, StoreError, StoreOptions, Views, keys};
 
 /// Names a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +119,7 @@ impl Generations {
             Shelf::InUse(store) => (store.generation(number)?, store.is_of_this_version(number)?),
         };
         let generation = generation.ok_or(SideError::Missing(which))?;
-        Ok(Side { generation, number: Some(number), is_of_this_version, _scratch: None })
+        Ok(Side { generation, number: Some(number), is_of_this_version, _fresh: None })
     }
 }
 
@@ -134,13 +132,9 @@ pub async fn fresh(
 ) -> Result<Side, SideError> {
     check_log(journal, &other.generation).await?;
     let upto = other.checkpoints()?;
-    let scratch = Scratch::new("fresh");
-    let path = scratch.path("views");
-    let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
-    let generation = views.store().live();
-    let writer = Writer::new(Arc::clone(views.store()), Arc::clone(&generation));
-    fold_log(journal, writer, &upto, progress).await?;
-    Ok(Side { generation, number: None, is_of_this_version: true, _scratch: Some(Arc::new(scratch)) })
+    let fresh = fresh_views(journal, &upto, progress).await?;
+    let generation = fresh.views().store().live();
+    Ok(Side { generation, number: None, is_of_this_version: true, _fresh: Some(Arc::new(fresh)) })
 }
 
 /// One side of a comparison. Cheap to clone.
@@ -150,7 +144,7 @@ pub struct Side {
     number: Option<u64>,
     is_of_this_version: bool,
     /// Dropped last.
-    _scratch: Option<Arc<Scratch>>,
+    _fresh: Option<Arc<FreshViews>>,
 }
 
 impl Side {
