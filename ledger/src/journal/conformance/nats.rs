@@ -157,6 +157,23 @@ impl NatsServer {
     /// Stops the server from doing anything, while its connections stay open: a machine that hangs.
     pub fn pause(&mut self) {
         self.signal("-STOP");
+        // The signal is on its way when `kill` returns; a thread on another core still answers until it gets there.
+        let deadline = Instant::now() + DEADLINE;
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether each of its threads is stopped, as far as the system tells.
+    fn stands_still(&self) -> bool {
+        let process = self.process.as_ref().expect("the server runs");
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", process.id())) else { return true };
+        threads.flatten().all(|thread| {
+            let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { return true };
+            // The state follows the name, which is in parentheses and may have some of its own.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Lets a paused server go on.
