@@ -48,11 +48,6 @@ impl Setup {
         Setup { servers: 2, ..Setup::default() }
     }
 
-    /// Two API processes on one JetStream with a log of four partitions.
-    pub fn partitioned() -> Self {
-        Setup { servers: 2, partitions: 4, ..Setup::default() }
-    }
-
     /// What `daybook serve` runs without a configuration.
     pub fn demo() -> Self {
         Setup { demo: true, ..Setup::default() }
@@ -211,6 +206,17 @@ macro_rules! in_each_world {
                     super::$story($crate::World::with($crate::Kind::$kind, $setup).await).await;
                 }
             )+
+        }
+    };
+}
+
+/// Makes one test of each story on a log of four partitions: `partitioned::<story>`. Its setup goes first, and says how many
+/// API processes there are.
+#[macro_export]
+macro_rules! in_a_partitioned_world {
+    ($setup:expr; $($story:ident),+ $(,)?) => {
+        $crate::in_each_world! {
+            @world partitioned, JetStreamNewest, $crate::Setup { partitions: 4, ..$setup }; $($story),+
         }
     };
 }
