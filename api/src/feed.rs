@@ -103,11 +103,9 @@ pub(crate) async fn get(
     if app.shutdown.has_begun() {
         return Err(Problem::new(Code::ShuttingDown, "connect again, to another node or in a moment"));
     }
-    for after in cursor.positions().filter(|after| after.sequence > 0) {
-        let end = app.ledger.journal().last_sequence(after.partition).await;
-        let end =
-            Position { sequence: end.map_err(|error| OrderError::from(LoadError::from(error)))?, ..after };
-        if after.sequence > end.sequence {
+    if cursor.positions().any(|after| after.sequence > 0) {
+        let ends = app.log_ends().await.map_err(|error| OrderError::from(LoadError::from(error)))?;
+        if let Some(end) = ends.into_iter().find(|end| cursor.at(end.partition) > end.sequence) {
             // Whoever waits here for the log to get that far would miss all that comes before.
             return Err(invalid(format!("after: the log ends at {end}; was it another log?")));
         }

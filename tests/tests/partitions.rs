@@ -1,10 +1,11 @@
 //! A log of four partitions, and two API processes on it: an order is in one of them, and nobody who uses the API has
 //! to know in which. What is told in order is told in order per order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use daybook_tests::client::{ACME, unique};
 use daybook_tests::feed::{Entry, Feed};
+use daybook_tests::fill::{COMMITS, fill};
 use daybook_tests::{Client, Kind, Log, Reply, Setup, World, checkout, eur, eventually, server};
 use ledger::commit::Changes;
 use ledger::ids::{Position, RecordId, TenantId};
@@ -23,6 +24,8 @@ daybook_tests::in_a_partitioned_world!(
 );
 
 const PARTITIONS: u16 = 4;
+/// That a log is filled with, of two tenants in turn.
+const ORDERS: u64 = 640;
 
 fn setup() -> Setup {
     Setup { config: "[audit]\ncheckpoint_ms = 1\n".to_owned(), ..Setup::two_nodes() }
@@ -139,32 +142,46 @@ async fn the_feed_tells_every_order_in_order_whatever_cuts_it_off(mut world: Wor
 }
 
 async fn a_history_is_told_in_one_order_on_every_node(world: World) {
-    captured_orders(&world, 10).await;
+    // More in each partition than a feed reads at a time, by many writers at once.
+    fill(world.log().await.journal, 0..ORDERS).await;
     let log = world.log().await;
-    let decided: BTreeMap<String, _> = log
-        .commits
-        .iter()
-        .map(|recorded| (recorded.position.to_string(), recorded.commit.decided_at))
-        .collect();
+    let expected = merged(&log);
     let mut tellings = Vec::new();
     for node in 0..2 {
         let shop = world.client(node, ACME);
         // Once the node's views show it all, the whole feed is history.
-        for order in by_order(&log).keys() {
-            shop.wait_for(order, "captured").await;
-        }
+        eventually("views of everything", async || {
+            let ready = Reply::to(shop.anonymous(Method::GET, "/readyz")).await.json();
+            (ready["applied"] == json!(log.len())).then_some(())
+        })
+        .await;
         let mut feed = shop.feed(None).await;
-        let mut ids = Vec::new();
-        let mut times = Vec::new();
-        for _ in 0..20 {
-            let entry = feed.next_commit().await.expect("a connection that stands");
-            times.push(decided[&position(&entry).to_string()]);
-            ids.push(entry.id);
+        let mut told = Vec::new();
+        for _ in 0..expected.len() {
+            told.push(feed.next_commit().await.expect("a connection that stands"));
         }
-        assert!(times.is_sorted(), "what one machine decided first is told first");
-        tellings.push(ids);
+        let positions: Vec<String> = told.iter().map(|entry| position(entry).to_string()).collect();
+        assert_eq!(positions, expected, "what was decided first is told first");
+        tellings.push(told.into_iter().map(|entry| entry.id).collect::<Vec<_>>());
     }
-    assert_eq!(tellings[0], tellings[1]);
+    assert_eq!(tellings[0], tellings[1], "whichever node is asked");
+}
+
+/// The tenant's commits, of the next ones of all partitions always the one that was decided first.
+fn merged(log: &Log) -> Vec<String> {
+    let mut partitions = vec![VecDeque::new(); usize::from(PARTITIONS)];
+    for recorded in log.commits.iter().filter(|recorded| recorded.commit.tenant.as_str() == ACME.id) {
+        partitions[usize::from(recorded.position.partition)]
+            .push_back((recorded.commit.decided_at, recorded.position));
+    }
+    let mut merged = Vec::new();
+    while let Some(next) =
+        partitions.iter_mut().filter(|waiting| !waiting.is_empty()).min_by_key(|waiting| waiting[0])
+    {
+        merged.extend(next.pop_front().map(|(_, position)| position.to_string()));
+    }
+    assert_eq!(merged.len() as u64, ORDERS / 2 * COMMITS);
+    merged
 }
 
 async fn an_id_of_another_log_is_refused(world: World) {
