@@ -150,6 +150,11 @@ impl Server {
         self.printed.text()
     }
 
+    /// The number of its process. Panics while it is stopped or killed.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// Kills it as a power cut would: without a chance to tidy up.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -9,17 +9,24 @@
 //! and pictures from the JSON. Nothing here is built unless it is asked for.
 
 mod all;
+mod bulk;
 mod export;
 mod ingest;
+mod lag;
 mod limit;
 mod load;
 mod machine;
 mod online;
+mod orders;
+mod plot;
+mod process;
 mod rebuild;
 mod report;
+mod soak;
 mod status;
 mod table;
 mod versus;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,7 +35,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 3] = ["ingest", "status", "rebuild"];
+const SUITES: [&str; 6] = ["ingest", "webhooks", "status", "lag", "rebuild", "soak"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -43,8 +50,14 @@ enum What {
     All(Options),
     /// Checkouts a second, each stored before its 202.
     Ingest(Options),
-    /// Status polls a second.
-    Status(Options),
+    /// Webhooks a second, each verified and stored before its 200.
+    Webhooks(Options),
+    /// Status polls a second, with few orders and with many, alone and beside checkouts.
+    Status(status::Choice),
+    /// From a webhook to the long poll that waits for it.
+    Lag(Options),
+    /// A long time at half the limit.
+    Soak(soak::Choice),
     /// Commits a second when the views are folded anew.
     Rebuild(Options),
     /// What a status poll costs while the views are folded anew beside it.
@@ -57,15 +70,47 @@ enum What {
         #[arg(long, default_value_os_t = reports())]
         from: PathBuf,
     },
+    /// Draws the plots of all reports in a directory, as SVG.
+    Plot {
+        /// Where the reports are.
+        #[arg(long, default_value_os_t = reports())]
+        from: PathBuf,
+        /// Where the pictures go.
+        #[arg(long, default_value_os_t = pictures())]
+        to: PathBuf,
+    },
     /// Sends what it is told on standard input; started by the benchmarks themselves.
     #[command(hide = true)]
     Load,
+    /// The same for the suite `lag`.
+    #[command(hide = true)]
+    LagLoad,
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
         #[command(subcommand)]
         of: limit::Of,
     },
+}
+
+impl What {
+    /// Whether it needs a server to measure.
+    fn measures(&self) -> bool {
+        match self {
+            What::Report { .. } | What::Plot { .. } | What::Load | What::LagLoad | What::Limit { .. } => {
+                false
+            }
+            What::All(_)
+            | What::Ingest(_)
+            | What::Webhooks(_)
+            | What::Status(_)
+            | What::Lag(_)
+            | What::Soak(_)
+            | What::Rebuild(_)
+            | What::RebuildOnline(_)
+            | What::Export(_) => true,
+        }
+    }
 }
 
 /// What can be chosen about a run.
@@ -84,6 +129,10 @@ struct Options {
 
 fn reports() -> PathBuf {
     PathBuf::from("target/bench")
+}
+
+fn pictures() -> PathBuf {
+    PathBuf::from("docs/src/reference/benchmarks")
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +177,7 @@ fn name(kind: Kind) -> &'static str {
 
 fn main() {
     let cli = Cli::parse();
-    let helper = matches!(cli.what, What::Limit { .. } | What::Load | What::Report { .. });
-    if !helper && std::env::var_os("DAYBOOK_BIN").is_none() {
+    if cli.what.measures() && std::env::var_os("DAYBOOK_BIN").is_none() {
         build_release_server();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -137,12 +185,17 @@ fn main() {
         match cli.what {
             What::All(options) => all::run(&options),
             What::Report { from } => all::report(&from),
+            What::Plot { from, to } => plot::draw(&from, &to),
             What::Ingest(options) => ingest::run(options).await,
-            What::Status(options) => status::run(options).await,
+            What::Webhooks(options) => webhooks::run(options).await,
+            What::Status(choice) => status::run(choice).await,
+            What::Lag(options) => lag::run(options).await,
+            What::Soak(choice) => soak::run(choice).await,
             What::Rebuild(options) => rebuild::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
             What::Load => load::generate().await,
+            What::LagLoad => lag::generate().await,
             What::Limit { of } => limit::serve(of).await,
         }
     });

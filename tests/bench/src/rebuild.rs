@@ -47,7 +47,7 @@ pub(crate) async fn run(options: Options) {
     Report::new("rebuild", title, options.quick, rows).publish(&options.out());
 }
 
-async fn open(world: &World, kind: Kind) -> Arc<dyn Journal> {
+pub(crate) async fn open(world: &World, kind: Kind) -> Arc<dyn Journal> {
     match &world.nats {
         Some(nats) if kind != Kind::Embedded => {
             let journal = JetStreamJournal::connect(JetStreamConfig::new(nats.url())).await;

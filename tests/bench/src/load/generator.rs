@@ -59,7 +59,7 @@ impl Shared {
 }
 
 /// When request `number` of an open loop is due.
-fn due(number: usize, rate: u64) -> Duration {
+pub(crate) fn due(number: usize, rate: u64) -> Duration {
     Duration::from_nanos((number as u64).saturating_mul(1_000_000_000) / rate)
 }
 
@@ -86,7 +86,8 @@ pub(crate) async fn generate() {
         workers.spawn(worker(connection, Arc::clone(&shared)));
     }
     let mut window = Instant::now();
-    let mut windows = shared.load.window.map(tokio::time::interval);
+    let mut windows =
+        shared.load.window.map(|every| tokio::time::interval_at((window + every).into(), every));
     loop {
         let tick = async {
             match &mut windows {
@@ -99,7 +100,7 @@ pub(crate) async fn generate() {
                 Some(ended) => ended.expect("a connection that holds"),
                 None => break,
             },
-            _ = tick => if window.elapsed() >= Duration::from_millis(1) {
+            _ = tick => {
                 print(&shared.window(window.elapsed()));
                 window = Instant::now();
             },
