@@ -6,6 +6,7 @@
 //! cannot be left out: same framework, same load, same bytes, same durability. Medians of the rounds are printed as
 //! Markdown. Nothing here is built unless it is asked for.
 
+mod bulk;
 mod export;
 mod ingest;
 mod limit;

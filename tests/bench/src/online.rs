@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use daybook_tests::client::{ACME, Client};
 use daybook_tests::{Reply, Setup, World};
 use hdrhistogram::Histogram;
-use ledger::ids::{RecordId, TenantId};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::load::{self, Requests, Round};
-use crate::{Options, machine, name, rebuild};
+use crate::{Options, bulk, machine, name, rebuild};
 
 const ADMIN_KEY: &str = "an admin key for benchmarks alone, long enough";
 /// Orders that are asked for in turn, from all over the log.
@@ -104,11 +103,10 @@ async fn admin(shop: &Client, method: Method) -> Value {
 }
 
 fn requests(commits: u64) -> Requests {
-    let tenant: TenantId = ACME.id.parse().expect("a tenant");
     let headers = format!("authorization: Bearer {}\r\n", ACME.key);
     let orders = commits / rebuild::COMMITS;
     let request = |number: u64| {
-        let order = RecordId::for_key(&tenant, "checkout", &format!("bench-{}", number * orders / ORDERS));
+        let order = bulk::order(number * orders / ORDERS);
         load::render("GET", &format!("/v1/orders/{order}/status"), &headers, "")
     };
     Requests::InTurn(Arc::new((0..ORDERS).map(request).collect()))

@@ -4,26 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daybook_tests::{Kind, Setup, World};
-use futures::StreamExt;
-use ledger::commit::Cause;
-use ledger::execute::{Ledger, Outcome, Request, RetryPolicy};
-use ledger::ids::{RecordId, RefundId, RequestHash, TenantId};
 use ledger::journal::Journal;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
-use ledger::money::Money;
-use ledger::order::{
-    CaptureMode, Checkout, Command, Customer, Fact, Notification, Order, PaymentMethod, ReturnUrls, Surface,
-};
 
+use crate::bulk::{self, Life};
 use crate::limit::Limit;
 use crate::report::{Row, Side, print};
 use crate::{Options, name};
 
-/// Commits of each order: a checkout, its capture, a refund, and that it was settled.
+/// Commits of each order.
 pub(crate) const COMMITS: u64 = 4;
-/// Orders that are written at the same time.
-const WRITERS: usize = 512;
 
 pub(crate) async fn run(options: Options) {
     let mut rows = Vec::new();
@@ -73,70 +64,6 @@ async fn bare(world: &World, kind: Kind) -> Duration {
 
 /// Writes orders until there are about so many commits.
 pub(crate) async fn fill(world: &World, kind: Kind, commits: u64) {
-    let ledger = Ledger::new(open(world, kind).await, RetryPolicy::default());
-    let tenant: TenantId = "acme".parse().expect("a tenant");
-    let orders = futures::stream::iter(0..commits / COMMITS);
-    orders
-        .for_each_concurrent(WRITERS, |number| {
-            let (ledger, tenant) = (ledger.clone(), tenant.clone());
-            async move { write_order(&ledger, &tenant, number).await }
-        })
-        .await;
-}
-
-async fn write_order(ledger: &Ledger, tenant: &TenantId, number: u64) {
-    let euro = |minor| Money::of(minor, "EUR".parse().expect("a currency")).expect("an amount");
-    let (key, at) = (format!("bench-{number}"), jiff::Timestamp::now());
-    let record = RecordId::for_key(tenant, "checkout", &key);
-    let refund = RefundId::for_key(record, Some(&key));
-    let method = PaymentMethod { kind: "card".to_owned(), token: Some("tok_visa".to_owned()), card: None };
-    let checkout = Checkout {
-        amount: euro(1_999),
-        merchant_reference: format!("A-{number}"),
-        capture: CaptureMode::Automatic,
-        payment_method: Some(method),
-        items: Vec::new(),
-        customer: Customer::default(),
-        return_urls: ReturnUrls::default(),
-        metadata: std::collections::BTreeMap::new(),
-        expires_at: at + jiff::SignedDuration::from_hours(24),
-        surface: Surface { name: "v1".to_owned(), data: std::collections::BTreeMap::new() },
-    };
-    let fact = |fact| {
-        Command::Record(Notification {
-            payment_reference: Some(format!("pay-{number}")),
-            attempt: Some(1),
-            fact,
-        })
-    };
-    let asked = |operation: &str| Cause::Command {
-        operation: operation.to_owned(),
-        key: Some(key.clone()),
-        request_hash: RequestHash::of(key.as_bytes()),
-    };
-    let reported = |event: &str| {
-        Cause::Webhook {
-        source: "psp".to_owned(),
-        event_id: format!("{event}-{number}"),
-        body: format!(r#"{{"type":"{event}","data":{{"order_id":"{record}","amount":{{"value":1999,"currency":"EUR"}}}}}}"#).into(),
-    }
-    };
-    let captured =
-        Fact::Captured { capture_id: None, reference: format!("cap-{number}"), amount: euro(1_999) };
-    let settled = Fact::RefundSettled {
-        refund_id: Some(refund),
-        reference: format!("ref-{number}"),
-        amount: euro(500),
-    };
-    let commits = [
-        (asked("checkout"), Command::Submit(Box::new(checkout))),
-        (reported("payment.captured"), fact(captured)),
-        (asked("refund"), Command::Refund { id: refund, amount: Some(euro(500)), reason: None }),
-        (reported("refund.settled"), fact(settled)),
-    ];
-    for (index, (cause, command)) in commits.into_iter().enumerate() {
-        let request = Request { tenant: tenant.clone(), record, cause, command, at, is_new: index == 0 };
-        let outcome = ledger.execute::<Order>(request).await.expect("a commit");
-        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-    }
+    let journal = open(world, kind).await;
+    bulk::fill(journal.as_ref(), 0..commits / COMMITS, Life::Refunded).await;
 }
