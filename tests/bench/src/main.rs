@@ -10,13 +10,18 @@
 
 mod all;
 mod bulk;
+mod disk;
 mod export;
 mod ingest;
 mod limit;
 mod load;
+mod log;
 mod machine;
+mod memory;
 mod online;
+mod process;
 mod rebuild;
+mod replay;
 mod report;
 mod status;
 mod table;
@@ -29,7 +34,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 3] = ["ingest", "status", "rebuild"];
+const SUITES: [&str; 6] = ["ingest", "status", "replay", "rebuild", "memory", "disk"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -46,8 +51,14 @@ enum What {
     Ingest(Options),
     /// Status polls a second.
     Status(Options),
-    /// Commits a second when the views are folded anew.
+    /// Commits a second when every order is folded and nothing is stored.
+    Replay(Options),
+    /// Commits a second when the views are folded anew, and the memory that takes.
     Rebuild(Options),
+    /// Memory of an idle server with many orders.
+    Memory(Options),
+    /// Bytes of the journal's and the views' files.
+    Disk(Options),
     /// What a status poll costs while the views are folded anew beside it.
     RebuildOnline(Options),
     /// Rows a second of an export, and its memory. From the embedded journal alone.
@@ -140,7 +151,10 @@ fn main() {
             What::Report { from } => all::report(&from),
             What::Ingest(options) => ingest::run(options).await,
             What::Status(options) => status::run(options).await,
+            What::Replay(options) => replay::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Memory(options) => memory::run(options).await,
+            What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
             What::Load => load::generate().await,
