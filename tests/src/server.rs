@@ -145,14 +145,14 @@ impl Server {
         &self.url
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// What it has printed since it was first started, each line with the stream it was printed on.
     pub fn printed(&self) -> String {
         self.printed.text()
-    }
-
-    /// The number of its process. Panics while it is stopped or killed.
-    pub fn id(&self) -> u32 {
-        self.process.as_ref().expect("the server runs").id()
     }
 
     /// Kills it as a power cut would: without a chance to tidy up.

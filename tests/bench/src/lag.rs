@@ -81,8 +81,11 @@ pub(crate) async fn run(options: Options) {
                     let histograms = [&seen.acknowledged, &seen.sent, &raw];
                     for (side, histogram) in sides.iter_mut().zip(histograms) {
                         side.add(histogram.value_at_quantile(quantile));
-                        let (answers, latency) = (histogram.len(), histogram.clone());
-                        side.add_latency(RATE, &Round { answers, elapsed: options.round(), latency });
+                        // Once is enough in the tables.
+                        if quantile == 0.5 {
+                            let (answers, latency) = (histogram.len(), histogram.clone());
+                            side.add_latency(RATE, &Round { answers, elapsed: options.round(), latency });
+                        }
                     }
                 }
             }

@@ -10,17 +10,21 @@
 
 mod all;
 mod bulk;
+mod disk;
 mod export;
 mod ingest;
 mod lag;
 mod limit;
 mod load;
+mod log;
 mod machine;
+mod memory;
 mod online;
 mod orders;
 mod plot;
 mod process;
 mod rebuild;
+mod replay;
 mod report;
 mod soak;
 mod status;
@@ -35,7 +39,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 6] = ["ingest", "webhooks", "status", "lag", "rebuild", "soak"];
+const SUITES: [&str; 9] =
+    ["ingest", "webhooks", "status", "lag", "replay", "rebuild", "memory", "disk", "soak"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -58,8 +63,14 @@ enum What {
     Lag(Options),
     /// A long time at half the limit.
     Soak(soak::Choice),
-    /// Commits a second when the views are folded anew.
+    /// Commits a second when every order is folded and nothing is stored.
+    Replay(Options),
+    /// Commits a second when the views are folded anew, and the memory that takes.
     Rebuild(Options),
+    /// Memory of an idle server with many orders.
+    Memory(Options),
+    /// Bytes of the journal's and the views' files.
+    Disk(Options),
     /// What a status poll costs while the views are folded anew beside it.
     RebuildOnline(Options),
     /// Rows a second of an export, and its memory. From the embedded journal alone.
@@ -106,7 +117,10 @@ impl What {
             | What::Status(_)
             | What::Lag(_)
             | What::Soak(_)
+            | What::Replay(_)
             | What::Rebuild(_)
+            | What::Memory(_)
+            | What::Disk(_)
             | What::RebuildOnline(_)
             | What::Export(_) => true,
         }
@@ -191,7 +205,10 @@ fn main() {
             What::Status(choice) => status::run(choice).await,
             What::Lag(options) => lag::run(options).await,
             What::Soak(choice) => soak::run(choice).await,
+            What::Replay(options) => replay::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Memory(options) => memory::run(options).await,
+            What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
             What::Load => load::generate().await,

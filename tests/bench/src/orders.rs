@@ -1,39 +1,20 @@
 //! A server with many orders in its log and in its views, before anything is measured.
 
-use std::time::Duration;
-
-use daybook_tests::client::{ACME, Client};
-use daybook_tests::{Kind, Reply, Setup, World};
-use reqwest::Method;
+use daybook_tests::client::ACME;
+use daybook_tests::{Kind, Setup, World};
 
 use crate::bulk::{self, Life};
-use crate::load;
-use crate::rebuild;
-
-/// How often to ask whether the views have caught up.
-const POLL: Duration = Duration::from_millis(200);
+use crate::online::wait_until_ready;
+use crate::{load, log};
 
 /// A world with the orders `0..orders` of the tenant `acme`, each opened and not paid yet.
 pub(crate) async fn world(kind: Kind, orders: u64) -> World {
     let mut world = World::with(kind, Setup::default()).await;
     world.servers[0].stop().await;
-    let journal = rebuild::open(&world, kind).await;
-    bulk::fill(&*journal, 0..orders, Life::Opened).await;
-    drop(journal);
+    bulk::fill(log::open(&world).await.as_ref(), 0..orders, Life::Opened).await;
     world.servers[0].respawn();
-    ready(&world.shop()).await;
+    wait_until_ready(&world.shop()).await;
     world
-}
-
-/// Waits until the views have caught up with the log, however long that takes.
-pub(crate) async fn ready(shop: &Client) {
-    loop {
-        let asked = Reply::of(shop.anonymous(Method::GET, "/readyz")).await;
-        if asked.is_ok_and(|reply| reply.status == 200) {
-            return;
-        }
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 /// The header that says who asks.

@@ -1,6 +1,5 @@
 //! A long time at half the limit: whether memory and latency stay what they were.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,10 +7,11 @@ use daybook_tests::{Kind, Setup, World};
 
 use crate::ingest::checkouts;
 use crate::load::{Load, Round, Running, histogram};
+use crate::process::{self, disk_bytes};
 use crate::report::{Goal, Latency, Report, Row, Sample, Side};
 use crate::table::thousands;
 use crate::versus::Target;
-use crate::{Options, name, process};
+use crate::{Options, name};
 
 const CONNECTIONS: usize = 64;
 /// How often to look.
@@ -84,7 +84,7 @@ async fn soak(world: &World, target: &Target, length: Duration, rate: u64) -> Se
             rate: round.rate(),
             p50: round.latency.value_at_quantile(0.5),
             p99: round.latency.value_at_quantile(0.99),
-            rss_kib: process::kib(world.servers[0].id(), "VmRSS"),
+            rss_kib: process::memory_kib(world.servers[0].id(), "VmRSS:").expect("a server that runs"),
             journal_bytes,
             views_bytes,
         };
@@ -137,20 +137,12 @@ fn affordable(world: &World, checkouts: u64, length: Duration) -> u64 {
 /// Bytes of the journal's files and of the views' files.
 fn disk(world: &World) -> (u64, u64) {
     let (data, nats) = (world.data_dir(0), world.directory().join("nats"));
-    let views = bytes(&data.join("views"));
+    let views = disk_bytes(&data.join("views"));
     match world.kind() {
         Kind::Embedded => {
-            let files = ["journal.sqlite", "journal.sqlite-wal"].map(|file| bytes(&data.join(file)));
+            let files = ["journal.sqlite", "journal.sqlite-wal"].map(|file| disk_bytes(&data.join(file)));
             (files.iter().sum(), views)
         }
-        Kind::JetStreamNewest | Kind::JetStreamOldest => (bytes(&nats), views),
-    }
-}
-
-/// Bytes of a file, or of all that is in a directory. What has just gone has none.
-fn bytes(path: &Path) -> u64 {
-    match std::fs::read_dir(path) {
-        Ok(entries) => entries.flatten().map(|entry| bytes(&entry.path())).sum(),
-        Err(_) => std::fs::metadata(path).map_or(0, |file| file.len()),
+        Kind::JetStreamNewest | Kind::JetStreamOldest => (disk_bytes(&nats), views),
     }
 }

@@ -16,7 +16,7 @@ const CONNECTIONS: [usize; 2] = [64, 256];
 
 pub(crate) async fn run(options: Options) {
     let mut rows = Vec::new();
-    let a_round = if options.quick { 10_000 } else { 50_000 };
+    let a_round = if options.quick { 5_000 } else { 50_000 };
     // A round to get warm, and two kinds of rounds.
     let rounds = CONNECTIONS.len() * (1 + 2 * options.rounds());
     let signer = Webhook::new(ACME.secret).expect("a secret");

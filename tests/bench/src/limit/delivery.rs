@@ -65,7 +65,10 @@ pub(super) async fn notify(database: &Path, payload: Bytes, rate: u64, length: D
         wait_until(started + due(number, rate)).await;
         let (told, since) = (told.clone(), Instant::now());
         let when_stored = Box::new(move || told.send(since).unwrap_or(()));
-        writer.send(Waiting { bytes: payload.clone(), when_stored }).await.ok().expect("a writer");
+        writer
+            .send(Waiting { bytes: payload.clone(), when_stored })
+            .await
+            .unwrap_or_else(|_| panic!("the writer has ended"));
     }
     drop((told, writer));
     print(&reader.await.expect("a reader"));

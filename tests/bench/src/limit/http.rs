@@ -114,7 +114,7 @@ pub(super) async fn insert(database: &Path, exchange: Exchange) {
         // Who went away does not wait.
         let when_stored = Box::new(move || stored.send(()).unwrap_or(()));
         let row = Waiting { bytes: exchange.payload.clone(), when_stored };
-        requests.send(row).await.ok().expect("a writer");
+        requests.send(row).await.unwrap_or_else(|_| panic!("the writer has ended"));
         done.await.expect("a commit");
         exchange.answered()
     };
