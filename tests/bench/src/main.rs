@@ -9,9 +9,11 @@
 //! and pictures from the JSON. Nothing here is built unless it is asked for.
 
 mod all;
+mod batch;
 mod bulk;
 mod disk;
 mod export;
+mod feed;
 mod ingest;
 mod lag;
 mod limit;
@@ -39,8 +41,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 9] =
-    ["ingest", "webhooks", "status", "lag", "replay", "rebuild", "memory", "disk", "soak"];
+const SUITES: [&str; 11] =
+    ["ingest", "webhooks", "status", "lag", "batch", "feed", "replay", "rebuild", "memory", "disk", "soak"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -61,6 +63,10 @@ enum What {
     Status(status::Choice),
     /// From a webhook to the long poll that waits for it.
     Lag(Options),
+    /// Checkouts a second in batches, each stored before the answer.
+    Batch(Options),
+    /// Events a second of the feed, to few readers and to many.
+    Feed(Options),
     /// A long time at half the limit.
     Soak(soak::Choice),
     /// Commits a second when every order is folded and nothing is stored.
@@ -96,6 +102,9 @@ enum What {
     /// The same for the suite `lag`.
     #[command(hide = true)]
     LagLoad,
+    /// Reads server-sent events; started by the benchmarks themselves.
+    #[command(hide = true)]
+    Readers,
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
@@ -108,14 +117,19 @@ impl What {
     /// Whether it needs a server to measure.
     fn measures(&self) -> bool {
         match self {
-            What::Report { .. } | What::Plot { .. } | What::Load | What::LagLoad | What::Limit { .. } => {
-                false
-            }
+            What::Report { .. }
+            | What::Plot { .. }
+            | What::Load
+            | What::LagLoad
+            | What::Readers
+            | What::Limit { .. } => false,
             What::All(_)
             | What::Ingest(_)
             | What::Webhooks(_)
             | What::Status(_)
             | What::Lag(_)
+            | What::Batch(_)
+            | What::Feed(_)
             | What::Soak(_)
             | What::Replay(_)
             | What::Rebuild(_)
@@ -211,7 +225,10 @@ fn main() {
             What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
+            What::Batch(options) => batch::run(options).await,
+            What::Feed(options) => feed::run(options).await,
             What::Load => load::generate().await,
+            What::Readers => load::read().await,
             What::LagLoad => lag::generate().await,
             What::Limit { of } => limit::serve(of).await,
         }
