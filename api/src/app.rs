@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
+use ledger::journal::ReadError;
 use projections::{Projector, Reader, Rebuilds, Views};
 use replay::audit::Keeper;
 use tokio::sync::Semaphore;
@@ -81,6 +82,16 @@ impl App {
     /// How many partitions the journal has.
     pub fn partitions(&self) -> u16 {
         self.ledger.journal().partitions()
+    }
+
+    /// Where each partition of the log ends now; all are asked at once.
+    pub async fn log_ends(&self) -> Result<Vec<Position>, ReadError> {
+        let journal = self.ledger.journal();
+        let end = async |partition| {
+            let sequence = journal.last_sequence(partition).await?;
+            Ok(Position { partition, sequence })
+        };
+        futures::future::try_join_all((0..journal.partitions()).map(end)).await
     }
 
     /// `template` with the order's tracking number and status token in place.
