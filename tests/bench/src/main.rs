@@ -23,6 +23,7 @@ mod machine;
 mod memory;
 mod online;
 mod orders;
+mod partitions;
 mod plot;
 mod process;
 mod rebuild;
@@ -73,6 +74,8 @@ enum What {
     Replay(Options),
     /// Commits a second when the views are folded anew, and the memory that takes.
     Rebuild(Options),
+    /// Checkouts and rebuilds with a log in four streams, beside one. On JetStream alone.
+    Partitions(Options),
     /// Memory of an idle server with many orders.
     Memory(Options),
     /// Bytes of the journal's and the views' files.
@@ -133,6 +136,7 @@ impl What {
             | What::Soak(_)
             | What::Replay(_)
             | What::Rebuild(_)
+            | What::Partitions(_)
             | What::Memory(_)
             | What::Disk(_)
             | What::RebuildOnline(_)
@@ -221,6 +225,7 @@ fn main() {
             What::Soak(choice) => soak::run(choice).await,
             What::Replay(options) => replay::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Partitions(options) => partitions::run(options).await,
             What::Memory(options) => memory::run(options).await,
             What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
