@@ -44,6 +44,8 @@ pub struct App {
     pub tokens: TokenSigner,
     /// How many feeds may read the journal at the same time; the others wait their turn, or follow the projector.
     pub catch_ups: Semaphore,
+    /// How many commands of batches may be under way at the same time; further batches wait their turn.
+    pub batched: Semaphore,
     /// Who may fold a tenant's whole past: one caller at a time.
     pub folds: Semaphore,
     /// Tells everybody who waits that the server is going down.

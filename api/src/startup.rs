@@ -237,6 +237,7 @@ pub async fn open_on(
         tenants: Tenants::new(config.tenants.clone()),
         tokens: TokenSigner::new(config.token_secret.clone()),
         catch_ups: Semaphore::new(CATCH_UPS),
+        batched: Semaphore::new(v1::batch::ALL_UNDER_WAY),
         folds: Semaphore::new(1),
         shutdown: Shutdown::default(),
         public_url,
