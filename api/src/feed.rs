@@ -1,10 +1,14 @@
 //! `GET /v1/feed`: every commit of the tenant's orders, once each, in the order of the log, without end.
 //!
 //! A feed catches up from the journal and then follows the projector's broadcast, so that a reader who is live costs
-//! the journal nothing. What must stay true: a feed hands out sequence after sequence without a gap or a repeat,
-//! whichever of the two it reads from, and never one that the views do not show yet; and a reader who is slow, or
-//! takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
+//! the journal nothing. What must stay true: of each partition a feed hands out sequence after sequence without a gap
+//! or a repeat, whichever of the two it reads from, and never one that the views do not show yet; and a reader who is
+//! slow, or takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
 
+mod backlog;
+mod cursor;
+
+use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +17,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use backlog::Backlog;
+use cursor::Cursor;
 use ledger::codec::{self, Sealed};
 use ledger::commit::{Changes, Recorded};
 use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId, TrackingNumber};
-use ledger::journal::Stored;
 use ledger::order::Status;
 use projections::StoreError;
 use serde::{Deserialize, Serialize};
@@ -44,16 +48,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(1);
 /// Events on their way to one reader.
 const AHEAD: usize = 64;
-/// What a feed reads of the journal at a time: so many of its tenant's commits, or bytes of them, or for so long.
-const READ_COMMITS: usize = 1000;
-const READ_BYTES: usize = 4 * 1024 * 1024;
-const READ_TIME: Duration = Duration::from_secs(1);
-/// A journal that brings nothing for so long although there is more has failed.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
 /// A reader who takes nothing for so long is gone, whatever its connection says.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
-/// The log has one partition for now; with more, a resume point will have to name each.
-const PARTITION: u16 = 0;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +79,7 @@ struct CommitJson {
 #[utoipa::path(
     get, path = "/v1/feed", tag = "Feed", security(("api_key" = [])),
     params(
-        ("after" = Option<String>, Query, description = "Begin after this position; else at the beginning of the log"),
+        ("after" = Option<String>, Query, description = "Begin after the event with this id; else at the beginning of the log"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same, for a reader who comes back; it outweighs `after`"),
     ),
     responses((status = 200, description = "`commit` events, and `position` events after 15 s of silence",
@@ -98,23 +94,26 @@ pub(crate) async fn get(
     // What is no text is no position either; nothing said means nothing seen.
     let seen = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not a text"));
     // A browser that comes back asks the same URL again, and says in the header how far it got.
-    let after = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
-        None => 0,
-        Some(text) => resume_point(text)?,
+    let cursor = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
+        None => Cursor::beginning(app.partitions()),
+        Some(text) => {
+            Cursor::parse(text, app.partitions()).map_err(|error| invalid(format!("after: {error}")))?
+        }
     };
     if app.shutdown.has_begun() {
         return Err(Problem::new(Code::ShuttingDown, "connect again, to another node or in a moment"));
     }
-    if after > 0 {
-        let end = app.ledger.journal().last_sequence(PARTITION).await;
-        let end = end.map_err(|error| OrderError::from(LoadError::from(error)))?;
-        if after > end {
+    for after in cursor.positions().filter(|after| after.sequence > 0) {
+        let end = app.ledger.journal().last_sequence(after.partition).await;
+        let end =
+            Position { sequence: end.map_err(|error| OrderError::from(LoadError::from(error)))?, ..after };
+        if after.sequence > end.sequence {
             // Whoever waits here for the log to get that far would miss all that comes before.
-            return Err(invalid(format!("after: the log ends at {PARTITION}-{end}; was it another log?")));
+            return Err(invalid(format!("after: the log ends at {end}; was it another log?")));
         }
     }
     let (events, stream) = mpsc::channel(AHEAD);
-    let feed = Feed { app, tenant, events, last: after, spoke: Instant::now() };
+    let feed = Feed { app, tenant, events, cursor, spoke: Instant::now() };
     tokio::spawn(feed.run());
     let mut response = Sse::new(ReceiverStream::new(stream)).into_response();
     // Proxies that buffer would hold events back.
@@ -123,20 +122,13 @@ pub(crate) async fn get(
     Ok(response)
 }
 
-fn resume_point(text: &str) -> Result<u64, Problem> {
-    match text.parse() {
-        Ok(Position { partition: PARTITION, sequence }) => Ok(sequence),
-        Ok(_) | Err(_) => Err(invalid("after: not a position of this log, such as 0-42")),
-    }
-}
-
 /// One reader's feed.
 struct Feed {
     app: Arc<App>,
     tenant: TenantId,
     events: mpsc::Sender<Result<Event, Infallible>>,
-    /// The sequence up to which everything has been handed out or passed by.
-    last: u64,
+    /// Up to where everything has been handed out or passed by.
+    cursor: Cursor,
     /// When the reader was last told something.
     spoke: Instant,
 }
@@ -192,27 +184,33 @@ impl Feed {
         // Listening begins before the end of the log is looked at, so that nothing falls in between.
         let mut live = self.app.projector.changes();
         let applied = self.app.projector.applied();
-        let newest = || applied.borrow().get(usize::from(PARTITION)).copied().unwrap_or(0);
-        self.catch_up(newest()).await?;
+        let newest = || applied.borrow().clone();
+        self.catch_up(&newest()).await?;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut newest_before = 0;
+        let mut newest_before = Vec::new();
         loop {
             let events = self.events.clone();
             tokio::select! {
                 received = live.recv() => match received {
-                    Ok(change) if change.recorded.position.partition != PARTITION => {}
-                    Ok(change) if change.recorded.position.sequence <= self.last => {}
-                    Ok(change) if change.recorded.position.sequence == self.last + 1 => {
-                        self.hand_out(change.recorded.clone(), change.sealed.as_ref()).await?;
+                    Ok(change) => {
+                        let Position { partition, sequence } = change.recorded.position;
+                        match sequence.cmp(&(self.cursor.at(partition) + 1)) {
+                            Ordering::Less => {}
+                            Ordering::Equal => {
+                                self.hand_out(change.recorded.clone(), change.sealed.as_ref()).await?;
+                            }
+                            Ordering::Greater => return Ok(()),
+                        }
                     }
-                    Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Err(RecvError::Lagged(_)) => return Ok(()),
                     // The projector has stopped, so the server is going down or has halted.
                     Err(RecvError::Closed) => return Err(End::Shutdown),
                 },
                 _ = look.tick() => {
                     // Applied a whole tick ago, and still not broadcast: it never will be.
-                    if live.is_empty() && newest_before > self.last {
+                    let is_behind = (0..).zip(&newest_before).any(|(at, &newest)| newest > self.cursor.at(at));
+                    if live.is_empty() && is_behind {
                         return Ok(());
                     }
                     newest_before = newest();
@@ -223,42 +221,21 @@ impl Feed {
         }
     }
 
-    /// Hands out what the journal holds up to `newest`, which the views show already.
-    async fn catch_up(&mut self, newest: u64) -> Result<(), End> {
-        while self.last < newest {
-            let (ours, end) = self.read_on(newest).await?;
-            for Stored { position, bytes, .. } in ours {
-                let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
-                self.hand_out(Recorded { position, commit }, sealed.as_ref()).await?;
+    /// Hands out what the journal holds up to `newest`, by partition, which the views show already.
+    async fn catch_up(&mut self, newest: &[u64]) -> Result<(), End> {
+        let mut backlog = Backlog::new(&self.cursor, newest);
+        loop {
+            if let Some((recorded, sealed)) = backlog.take()? {
+                self.hand_out(recorded, sealed.as_ref()).await?;
+                continue;
             }
-            self.last = end;
+            backlog.passed(&mut self.cursor);
             self.break_silence().await?;
-        }
-        Ok(())
-    }
-
-    /// The tenant's next commits in the journal, and up to which sequence these are all. Reading is done in turns,
-    /// and a turn never waits for a reader.
-    async fn read_on(&self, newest: u64) -> Result<(Vec<Stored>, u64), End> {
-        let _turn = self.app.catch_ups.acquire().await.map_err(|error| End::failed(&error))?;
-        let journal = self.app.ledger.journal();
-        let started = Instant::now();
-        let mut tail = journal.tail(PARTITION, self.last).await.map_err(|error| End::failed(&error))?;
-        let (mut ours, mut bytes, mut end) = (Vec::new(), 0, self.last);
-        while end < newest && ours.len() < READ_COMMITS && bytes < READ_BYTES && started.elapsed() < READ_TIME
-        {
-            let stored = match tokio::time::timeout(JOURNAL_PATIENCE, tail.next()).await {
-                Ok(Some(stored)) => stored.map_err(|error| End::failed(&error))?,
-                Ok(None) => return Err(End::Failed("the journal's tail ended".to_owned())),
-                Err(_) => return Err(End::Failed("the journal's tail has fallen silent".to_owned())),
-            };
-            end = stored.position.sequence;
-            if stored.subject.tenant == self.tenant {
-                bytes += stored.bytes.len();
-                ours.push(stored);
+            if backlog.is_empty() {
+                return Ok(());
             }
+            backlog.read_on(&self.app, &self.tenant).await?;
         }
-        Ok((ours, end))
     }
 
     /// Passes one commit on if it is about an order of the tenant's, with its personal data as long as there is a key.
@@ -268,13 +245,13 @@ impl Feed {
             Changes::Order(_) => true,
             Changes::Offer(_) | Changes::Quarantine(_) => false,
         };
+        self.cursor.pass(recorded.position);
         if is_ours && is_order {
             let status = self.status_after(&recorded)?;
             let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
             opened.map_err(|error| End::failed(&error))?;
-            self.say("commit", recorded.position, &CommitJson::of(&recorded, status)).await?;
+            self.say("commit", &CommitJson::of(&recorded, status)).await?;
         }
-        self.last = recorded.position.sequence;
         Ok(())
     }
 
@@ -296,12 +273,11 @@ impl Feed {
         if self.spoke.elapsed() < SILENCE {
             return Ok(());
         }
-        let position = Position { partition: PARTITION, sequence: self.last };
-        self.say("position", position, &serde_json::json!({"position": position.to_string()})).await
+        self.say("position", &serde_json::json!({"position": self.cursor.to_string()})).await
     }
 
-    async fn say(&mut self, name: &str, position: Position, data: &impl Serialize) -> Result<(), End> {
-        let event = Event::default().id(position.to_string()).event(name);
+    async fn say(&mut self, name: &str, data: &impl Serialize) -> Result<(), End> {
+        let event = Event::default().id(self.cursor.to_string()).event(name);
         let event = event.json_data(data).map_err(|error| End::Failed(error.to_string()))?;
         let sent = tokio::time::timeout(READER_PATIENCE, self.events.send(Ok(event))).await;
         let Ok(Ok(())) = sent else { return Err(End::Gone) };

@@ -164,6 +164,7 @@ fn jetstream(nats: &NatsConfig) -> JetStreamConfig {
     JetStreamConfig {
         credentials,
         prefix: nats.prefix.clone(),
+        partitions: nats.partitions,
         replicas: nats.replicas,
         compression: nats.compression,
         ..JetStreamConfig::new(nats.url.reveal())
