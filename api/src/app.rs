@@ -11,6 +11,7 @@ use replay::audit::Keeper;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::feed::Renderings;
 use crate::startup::Shutdown;
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -45,6 +46,10 @@ pub struct App {
     pub tokens: TokenSigner,
     /// How many feeds may read the journal at the same time; the others wait their turn, or follow the projector.
     pub catch_ups: Semaphore,
+    /// What the feed's readers share.
+    pub renderings: Renderings,
+    /// How many commands of batches may be under way at the same time; further batches wait their turn.
+    pub batched: Semaphore,
     /// Who may fold a tenant's whole past: one caller at a time.
     pub folds: Semaphore,
     /// Tells everybody who waits that the server is going down.

@@ -4,31 +4,39 @@
 //! the journal nothing. What must stay true: of each partition a feed hands out sequence after sequence without a gap
 //! or a repeat, whichever of the two it reads from, and never one that the views do not show yet; and a reader who is
 //! slow, or takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
+//!
+//! A commit is rendered by the first reader who comes to it, and the others write the same bytes.
 
 mod backlog;
 mod cursor;
+mod renderings;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::convert::Infallible;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::sse::{Event, Sse};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use backlog::Backlog;
+use backlog::{Backlog, Missed};
+use bytes::{BufMut, Bytes, BytesMut};
 use cursor::Cursor;
+use futures::StreamExt;
 use ledger::codec::{self, Sealed};
 use ledger::commit::{Changes, Recorded};
 use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId, TrackingNumber};
 use ledger::order::Status;
-use projections::StoreError;
+use projections::{Change, StoreError};
+pub use renderings::Renderings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
@@ -46,8 +54,10 @@ pub const PATH: &str = "/v1/feed";
 const SILENCE: Duration = Duration::from_secs(15);
 /// How often a feed looks whether the broadcast has left something out.
 const LOOK: Duration = Duration::from_secs(1);
-/// Events on their way to one reader.
-const AHEAD: usize = 64;
+/// Events are sent on together when there are so many bytes of them, or no more at the moment.
+const CHUNK: usize = 32 * 1024;
+/// Chunks on their way to one reader.
+const AHEAD: usize = 1;
 /// A reader who takes nothing for so long is gone, whatever its connection says.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -110,21 +120,26 @@ pub(crate) async fn get(
             return Err(invalid(format!("after: the log ends at {end}; was it another log?")));
         }
     }
-    let (events, stream) = mpsc::channel(AHEAD);
-    let feed = Feed { app, tenant, events, cursor, spoke: Instant::now() };
+    let (chunks, stream) = mpsc::channel(AHEAD);
+    let feed = Feed { app, tenant, chunks, chunk: BytesMut::new(), cursor, spoke: Instant::now() };
     tokio::spawn(feed.run());
-    let mut response = Sse::new(ReceiverStream::new(stream)).into_response();
-    // Proxies that buffer would hold events back.
-    let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "text/event-stream"),
+        (header::CACHE_CONTROL.as_str(), "no-cache"),
+        // Proxies that buffer would hold events back.
+        ("x-accel-buffering", "no"),
+    ];
+    let body = Body::from_stream(ReceiverStream::new(stream).map(Ok::<Bytes, Infallible>));
+    Ok((headers, body).into_response())
 }
 
 /// One reader's feed.
 struct Feed {
     app: Arc<App>,
     tenant: TenantId,
-    events: mpsc::Sender<Result<Event, Infallible>>,
+    chunks: mpsc::Sender<Bytes>,
+    /// Events that wait to be sent on together.
+    chunk: BytesMut,
     /// Up to where everything has been handed out or passed by.
     cursor: Cursor,
     /// When the reader was last told something.
@@ -188,19 +203,13 @@ impl Feed {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut newest_before = Vec::new();
         loop {
-            let events = self.events.clone();
+            let chunks = self.chunks.clone();
             tokio::select! {
                 received = live.recv() => match received {
-                    Ok(change) => {
-                        let Position { partition, sequence } = change.recorded.position;
-                        match sequence.cmp(&(self.cursor.at(partition) + 1)) {
-                            Ordering::Less => {}
-                            Ordering::Equal => {
-                                self.hand_out(change.recorded.clone(), change.sealed.as_ref()).await?;
-                            }
-                            Ordering::Greater => return Ok(()),
-                        }
-                    }
+                    Ok(change) => match self.hand_out_live(change, &mut live).await? {
+                        Live::Caught => {}
+                        Live::LeftBehind => return Ok(()),
+                    },
                     Err(RecvError::Lagged(_)) => return Ok(()),
                     // The projector has stopped, so the server is going down or has halted.
                     Err(RecvError::Closed) => return Err(End::Shutdown),
@@ -214,21 +223,48 @@ impl Feed {
                     newest_before = newest();
                     self.break_silence().await?;
                 }
-                () = events.closed() => return Err(End::Gone),
+                () = chunks.closed() => return Err(End::Gone),
             }
         }
+    }
+
+    /// Hands out a change, and all that are there already behind it.
+    async fn hand_out_live(
+        &mut self,
+        mut change: Arc<Change>,
+        live: &mut broadcast::Receiver<Arc<Change>>,
+    ) -> Result<Live, End> {
+        loop {
+            let Position { partition, sequence } = change.recorded.position;
+            match sequence.cmp(&(self.cursor.at(partition) + 1)) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    self.hand_out(Cow::Borrowed(&change.recorded), change.sealed.as_ref()).await?;
+                }
+                Ordering::Greater => return Ok(Live::LeftBehind),
+            }
+            change = match live.try_recv() {
+                Ok(change) => change,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Lagged(_)) => return Ok(Live::LeftBehind),
+                Err(TryRecvError::Closed) => return Err(End::Shutdown),
+            };
+        }
+        self.send_on().await?;
+        Ok(Live::Caught)
     }
 
     /// Hands out what the journal holds up to `newest`, by partition, which the views show already.
     async fn catch_up(&mut self, newest: &[u64]) -> Result<(), End> {
         let mut backlog = Backlog::new(&self.cursor, newest);
         loop {
-            if let Some((recorded, sealed)) = backlog.take()? {
-                self.hand_out(recorded, sealed.as_ref()).await?;
+            if let Some(missed) = backlog.take()? {
+                self.hand_out_missed(missed).await?;
                 continue;
             }
             backlog.passed(&mut self.cursor);
             self.break_silence().await?;
+            self.send_on().await?;
             if backlog.is_empty() {
                 return Ok(());
             }
@@ -236,21 +272,44 @@ impl Feed {
         }
     }
 
+    /// Passes a commit of the tenant's on. One that another reader has rendered is not even decoded.
+    async fn hand_out_missed(&mut self, missed: Missed) -> Result<(), End> {
+        let position = missed.position();
+        if let Some(event) = self.app.renderings.get(position, self.app.ledger.keyring().forgettings()) {
+            self.cursor.pass(position);
+            return self.say(&event).await;
+        }
+        let (recorded, sealed) = missed.decode()?;
+        self.hand_out(Cow::Owned(recorded), sealed.as_ref()).await
+    }
+
     /// Passes one commit on if it is about an order of the tenant's, with its personal data as long as there is a key.
-    async fn hand_out(&mut self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<(), End> {
+    async fn hand_out(&mut self, recorded: Cow<'_, Recorded>, sealed: Option<&Sealed>) -> Result<(), End> {
         let is_ours = recorded.commit.tenant == self.tenant;
         let is_order = match recorded.commit.changes {
             Changes::Order(_) => true,
             Changes::Offer(_) | Changes::Quarantine(_) => false,
         };
-        self.cursor.pass(recorded.position);
-        if is_ours && is_order {
-            let status = self.status_after(&recorded)?;
-            let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
-            opened.map_err(|error| End::failed(&error))?;
-            self.say("commit", &CommitJson::of(&recorded, status)).await?;
+        let position = recorded.position;
+        self.cursor.pass(position);
+        if !is_ours || !is_order {
+            return Ok(());
         }
-        Ok(())
+        // Before the key is looked up: one that is destroyed from here on makes the rendering void.
+        let forgettings = self.app.ledger.keyring().forgettings();
+        if let Some(event) = self.app.renderings.get(position, forgettings) {
+            return self.say(&event).await;
+        }
+        let event = self.render(recorded.into_owned(), sealed).await?;
+        self.app.renderings.keep(position, forgettings, event.clone());
+        self.say(&event).await
+    }
+
+    async fn render(&self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<Bytes, End> {
+        let status = self.status_after(&recorded)?;
+        let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
+        opened.map_err(|error| End::failed(&error))?;
+        event("commit", &CommitJson::of(&recorded, status))
     }
 
     /// The order's status as this commit left it, from the views, which are at least as far.
@@ -271,17 +330,46 @@ impl Feed {
         if self.spoke.elapsed() < SILENCE {
             return Ok(());
         }
-        self.say("position", &serde_json::json!({"position": self.cursor.to_string()})).await
+        let position = serde_json::json!({"position": self.cursor.to_string()});
+        self.say(&event("position", &position)?).await?;
+        self.send_on().await
     }
 
-    async fn say(&mut self, name: &str, data: &impl Serialize) -> Result<(), End> {
-        let event = Event::default().id(self.cursor.to_string()).event(name);
-        let event = event.json_data(data).map_err(|error| End::Failed(error.to_string()))?;
-        let sent = tokio::time::timeout(READER_PATIENCE, self.events.send(Ok(event))).await;
+    /// Puts an event behind those that wait, under the id that a reader comes back with.
+    async fn say(&mut self, event: &[u8]) -> Result<(), End> {
+        let id = write!((&mut self.chunk).writer(), "id: {}\n", self.cursor);
+        id.map_err(|error| End::failed(&error))?;
+        self.chunk.extend_from_slice(event);
+        if self.chunk.len() >= CHUNK { self.send_on().await } else { Ok(()) }
+    }
+
+    /// Sends on what waits.
+    async fn send_on(&mut self) -> Result<(), End> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        // No room is kept for the next one: most readers have nothing to be told for a long time.
+        let chunk = std::mem::take(&mut self.chunk).freeze();
+        let sent = tokio::time::timeout(READER_PATIENCE, self.chunks.send(chunk)).await;
         let Ok(Ok(())) = sent else { return Err(End::Gone) };
         self.spoke = Instant::now();
         Ok(())
     }
+}
+
+/// Where a feed stands after what it was sent.
+enum Live {
+    /// Nothing more is there.
+    Caught,
+    /// Something was left out, and has to be read from the journal.
+    LeftBehind,
+}
+
+/// A server-sent event but for its id.
+fn event(name: &str, data: &impl Serialize) -> Result<Bytes, End> {
+    // JSON has no line breaks of its own.
+    let data = serde_json::to_string(data).map_err(|error| End::failed(&error))?;
+    Ok(format!("event: {name}\ndata: {data}\n\n").into())
 }
 
 impl CommitJson {

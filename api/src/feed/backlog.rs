@@ -28,8 +28,34 @@ const LEAST_COMMITS: usize = 50;
 /// A journal that brings nothing for so long although there is more has failed.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A commit with its personal data as it stands in the log.
-pub(super) type Commit = (Recorded, Option<Sealed>);
+/// A commit that was missed.
+pub(super) enum Missed {
+    /// As it stands in the log of one partition, whose order is all that there is.
+    Stored(Stored),
+    /// With its personal data still sealed: when it was decided has to be known.
+    Decoded(Recorded, Option<Sealed>),
+}
+
+impl Missed {
+    /// Where it stands.
+    pub(super) fn position(&self) -> Position {
+        match self {
+            Missed::Stored(stored) => stored.position,
+            Missed::Decoded(recorded, _) => recorded.position,
+        }
+    }
+
+    /// Reads it, if that was not done yet.
+    pub(super) fn decode(self) -> Result<(Recorded, Option<Sealed>), End> {
+        match self {
+            Missed::Stored(Stored { position, bytes, .. }) => {
+                let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
+                Ok((Recorded { position, commit }, sealed))
+            }
+            Missed::Decoded(recorded, sealed) => Ok((recorded, sealed)),
+        }
+    }
+}
 
 /// What one tenant has missed.
 pub(super) struct Backlog(Vec<Part>);
@@ -41,8 +67,8 @@ struct Part {
     read: u64,
     /// and this is how far it has to be read.
     upto: u64,
-    /// The next one, decoded.
-    next: Option<Commit>,
+    /// The next one.
+    next: Option<Missed>,
     /// Those behind it.
     waiting: VecDeque<Stored>,
 }
@@ -64,19 +90,20 @@ impl Backlog {
     }
 
     /// The next commit. None when the journal has to be read on first, or nothing is left.
-    pub(super) fn take(&mut self) -> Result<Option<Commit>, End> {
+    pub(super) fn take(&mut self) -> Result<Option<Missed>, End> {
+        let is_alone = self.0.len() == 1;
         // What is not read yet could have been decided before everything that waits.
         if self.0.iter().any(Part::lacks) {
             return Ok(None);
         }
         let first = self.0.iter_mut().filter(|part| part.next.is_some()).min_by_key(|part| part.decided_at());
-        first.map_or(Ok(None), Part::take)
+        first.map_or(Ok(None), |part| part.take(is_alone))
     }
 
     /// Everything up to here has been taken, or is not the tenant's.
     pub(super) fn passed(&self, cursor: &mut Cursor) {
         for part in &self.0 {
-            let next = part.next.as_ref().map(|(recorded, _)| recorded.position.sequence);
+            let next = part.next.as_ref().map(|next| next.position().sequence);
             let sequence = next.map_or(part.read, |next| next - 1);
             cursor.pass(Position { partition: part.partition, sequence });
         }
@@ -100,20 +127,27 @@ impl Part {
     }
 
     fn decided_at(&self) -> Option<(Timestamp, u16)> {
-        let (recorded, _) = self.next.as_ref()?;
-        Some((recorded.commit.decided_at, self.partition))
+        match self.next.as_ref()? {
+            Missed::Stored(_) => None,
+            Missed::Decoded(recorded, _) => Some((recorded.commit.decided_at, self.partition)),
+        }
     }
 
-    fn take(&mut self) -> Result<Option<Commit>, End> {
+    fn take(&mut self, is_alone: bool) -> Result<Option<Missed>, End> {
         let taken = self.next.take();
-        self.decode_next()?;
+        self.bring_up_next(is_alone)?;
         Ok(taken)
     }
 
-    fn decode_next(&mut self) -> Result<(), End> {
-        let Some(Stored { position, bytes, .. }) = self.waiting.pop_front() else { return Ok(()) };
-        let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
-        self.next = Some((Recorded { position, commit }, sealed));
+    /// Decodes what has to be put in order with other partitions. Else it may not have to be decoded at all.
+    fn bring_up_next(&mut self, is_alone: bool) -> Result<(), End> {
+        let Some(stored) = self.waiting.pop_front() else { return Ok(()) };
+        let mut next = Missed::Stored(stored);
+        if !is_alone {
+            let (recorded, sealed) = next.decode()?;
+            next = Missed::Decoded(recorded, sealed);
+        }
+        self.next = Some(next);
         Ok(())
     }
 
@@ -139,6 +173,6 @@ impl Part {
                 self.waiting.push_back(stored);
             }
         }
-        self.decode_next()
+        self.bring_up_next(share == 1)
     }
 }

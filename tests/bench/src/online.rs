@@ -1,18 +1,18 @@
 //! What readers notice of a rebuild: status polls at full speed, first with nothing else going on, then while the
 //! server folds its whole log anew beside them. Every answer must be a 200.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daybook_tests::client::{ACME, Client};
 use daybook_tests::{Reply, Setup, World};
 use hdrhistogram::Histogram;
-use ledger::ids::{RecordId, TenantId};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::load::{self, Requests, Round};
-use crate::{Options, machine, name, rebuild};
+use crate::bulk::Life;
+use crate::load::{self, Load, Requests, Round};
+use crate::machine::Machine;
+use crate::{Options, bulk, log, name};
 
 const ADMIN_KEY: &str = "an admin key for benchmarks alone, long enough";
 /// Orders that are asked for in turn, from all over the log.
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: Options) {
         let setup = Setup { config: format!("admin.key = \"{ADMIN_KEY}\"\n"), ..Setup::default() };
         let mut world = World::with(kind, setup).await;
         world.servers[0].stop().await;
-        rebuild::fill(&world, kind, options.commits()).await;
+        log::fill(&world, options.commits()).await;
         world.servers[0].respawn();
         wait_until_ready(&world.shop()).await;
 
@@ -57,15 +57,15 @@ pub(crate) async fn run(options: Options) {
         let address = shop.url().trim_start_matches("http://").to_owned();
         let requests = requests(options.commits());
         let half = options.round() / 2;
-        load::round(&address, &requests, CONNECTIONS, half, 200).await;
+        Load::closed(&address, &requests, CONNECTIONS, half).run().await;
         let (mut idle, mut beside) = (Side::new(), Side::new());
         for _ in 0..options.rounds() {
-            idle.add(load::round(&address, &requests, CONNECTIONS, options.round(), 200).await);
+            idle.add(Load::closed(&address, &requests, CONNECTIONS, options.round()).run().await);
         }
         let began = Instant::now();
         admin(&shop, Method::POST).await;
         let status = loop {
-            beside.add(load::round(&address, &requests, CONNECTIONS, half, 200).await);
+            beside.add(Load::closed(&address, &requests, CONNECTIONS, half).run().await);
             let status = admin(&shop, Method::GET).await;
             if !["folding", "comparing"].contains(&status["state"].as_str().unwrap_or_default()) {
                 break status;
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) {
              | | req/s | p50 µs | p99 µs | p99.9 µs |\n|---|--:|--:|--:|--:|\n{}\n{}\n\n\
              p99 beside a rebuild: {percent} % of idle. {folded} commits folded within {} s, no answer but 200.\n",
             name(kind),
-            machine::describe(),
+            Machine::here(),
             idle.row("idle"),
             beside.row("beside a rebuild"),
             began.elapsed().as_secs(),
@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Options) {
 }
 
 /// The views of a whole log take longer than any server is otherwise waited for.
-async fn wait_until_ready(shop: &Client) {
+pub(crate) async fn wait_until_ready(shop: &Client) {
     loop {
         let asked = Reply::of(shop.anonymous(Method::GET, "/readyz")).await;
         if asked.is_ok_and(|reply| reply.status == 200) {
@@ -104,12 +104,11 @@ async fn admin(shop: &Client, method: Method) -> Value {
 }
 
 fn requests(commits: u64) -> Requests {
-    let tenant: TenantId = ACME.id.parse().expect("a tenant");
     let headers = format!("authorization: Bearer {}\r\n", ACME.key);
-    let orders = commits / rebuild::COMMITS;
+    let orders = commits / Life::Refunded.commits();
     let request = |number: u64| {
-        let order = RecordId::for_key(&tenant, "checkout", &format!("bench-{}", number * orders / ORDERS));
+        let order = bulk::order(number * orders / ORDERS);
         load::render("GET", &format!("/v1/orders/{order}/status"), &headers, "")
     };
-    Requests::InTurn(Arc::new((0..ORDERS).map(request).collect()))
+    Requests::InTurn((0..ORDERS).map(request).collect())
 }
