@@ -6,8 +6,9 @@ use daybook_tests::client::{ACME, SOURCE, now};
 use ledger::codec;
 use standardwebhooks::Webhook;
 
-use crate::ingest::{address, caught_up, first_answer, limit_name, storing};
+use crate::ingest::{address, first_answer, limit_name, storing};
 use crate::load::{self, Requests};
+use crate::online::wait_until_ready;
 use crate::report::{Goal, Report, Row};
 use crate::versus::{Target, compare};
 use crate::{Options, bulk, name, orders};
@@ -41,7 +42,7 @@ pub(crate) async fn run(options: Options) {
             Target { name, address, requests: Requests::Once(requests), expected: 200 }
         };
         for connections in CONNECTIONS {
-            let settle = async || caught_up(&world).await;
+            let settle = async || wait_until_ready(&world.shop()).await;
             let (ours, bare) = compare(&options, connections, &ours, &bare, settle).await;
             let row = Row::new("payment.captured", "req/s", ours).on(name(kind)).over(connections);
             rows.push(row.against(bare).goal(Goal::PercentAtLeast(70)));

@@ -35,13 +35,13 @@ pub(crate) fn draw(from: &Path, to: &Path) {
     if !limits.is_empty() {
         write(
             "ratios".to_owned(),
-            bars("Daybook as a share of the limit; the red mark is the goal", &limits),
+            bars("Daybook beside the limit, which is 1.00; the red mark is the goal", &limits),
         );
     }
     if !times.is_empty() {
         write(
             "peers".to_owned(),
-            bars("Daybook as a multiple of its peers; the red mark is the goal", &times),
+            bars("Daybook beside its peers, which are 1.00; the red mark is the goal", &times),
         );
     }
     for report in &reports {
@@ -67,9 +67,10 @@ struct Bar {
     goal: u64,
 }
 
-/// The rows that should be at least so much of the other side.
+/// The rows that should be at least so much of the other side. A soak has pictures of its own.
 fn ratios(reports: &[Report]) -> impl Iterator<Item = Bar> {
-    let rows = reports.iter().flat_map(|report| report.rows.iter().map(move |row| (report, row)));
+    let rows = reports.iter().filter(|report| report.samples.is_empty());
+    let rows = rows.flat_map(|report| report.rows.iter().map(move |row| (report, row)));
     rows.filter_map(|(report, row)| {
         let Some(Goal::PercentAtLeast(goal)) = row.goal else { return None };
         let mut label = format!("{}: {}", report.suite, row.name);
@@ -137,10 +138,12 @@ const NINES: u32 = 4;
 /// Points of a curve: how many nines, and the microseconds.
 fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     const STEPS: u32 = 40;
-    let points = (0..=NINES * STEPS).map(|step| {
-        let nines = f64::from(step) / f64::from(STEPS);
-        (nines, histogram.value_at_quantile(1.0 - 10f64.powf(-nines)) as f64)
-    });
+    // Where fewer than one request is left there is nothing to draw.
+    let known = (histogram.len().max(1) as f64).log10();
+    let all = (0..=NINES * STEPS).map(|step| f64::from(step) / f64::from(STEPS));
+    let points = all
+        .take_while(|&nines| nines <= known)
+        .map(|nines| (nines, histogram.value_at_quantile(1.0 - 10f64.powf(-nines)) as f64));
     points.collect()
 }
 
@@ -157,10 +160,13 @@ fn over_time(title: &str, journal: &str, samples: &[&Sample]) -> Picture {
     type Panel = (&'static str, &'static [fn(&Sample) -> f64]);
     let panels: [Panel; 4] = [
         ("requests/s", &[|sample| sample.rate as f64]),
-        ("p99 and p50, ms", &[|sample| sample.p99 as f64 / 1e3, |sample| sample.p50 as f64 / 1e3]),
+        (
+            "p99 (blue) and p50 (grey), ms",
+            &[|sample| sample.p99 as f64 / 1e3, |sample| sample.p50 as f64 / 1e3],
+        ),
         ("resident memory, MiB", &[|sample| sample.rss_kib as f64 / 1024.0]),
         (
-            "views and journal on disk, MiB",
+            "views (blue) and journal (grey) on disk, MiB",
             &[
                 |sample| sample.views_bytes as f64 / 1_048_576.0,
                 |sample| sample.journal_bytes as f64 / 1_048_576.0,
