@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger::execute::Ledger;
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
+use ledger::journal::ReadError;
 use projections::{Projector, Reader, Rebuilds, Views};
 use replay::audit::Keeper;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::feed::Renderings;
 use crate::startup::Shutdown;
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -44,6 +46,10 @@ pub struct App {
     pub tokens: TokenSigner,
     /// How many feeds may read the journal at the same time; the others wait their turn, or follow the projector.
     pub catch_ups: Semaphore,
+    /// What the feed's readers share.
+    pub renderings: Renderings,
+    /// How many commands of batches may be under way at the same time; further batches wait their turn.
+    pub batched: Semaphore,
     /// Who may fold a tenant's whole past: one caller at a time.
     pub folds: Semaphore,
     /// Tells everybody who waits that the server is going down.
@@ -81,6 +87,16 @@ impl App {
     /// How many partitions the journal has.
     pub fn partitions(&self) -> u16 {
         self.ledger.journal().partitions()
+    }
+
+    /// Where each partition of the log ends now; all are asked at once.
+    pub async fn log_ends(&self) -> Result<Vec<Position>, ReadError> {
+        let journal = self.ledger.journal();
+        let end = async |partition| {
+            let sequence = journal.last_sequence(partition).await?;
+            Ok(Position { partition, sequence })
+        };
+        futures::future::try_join_all((0..journal.partitions()).map(end)).await
     }
 
     /// `template` with the order's tracking number and status token in place.

@@ -98,6 +98,9 @@ struct Settings {
     /// Names the streams and subjects [env: DAYBOOK_NATS_PREFIX] [default: daybook]
     #[arg(long, global = true, value_name = "PREFIX")]
     nats_prefix: Option<String>,
+    /// In how many streams the log is kept; fixed once they exist [env: DAYBOOK_NATS_PARTITIONS] [default: 1]
+    #[arg(long, global = true, value_name = "COUNT")]
+    nats_partitions: Option<String>,
     /// How log lines look: text or json [env: DAYBOOK_LOG_FORMAT] [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -113,6 +116,7 @@ impl Settings {
             ("data_dir", self.data_dir),
             ("nats.url", self.nats_url),
             ("nats.prefix", self.nats_prefix),
+            ("nats.partitions", self.nats_partitions),
             ("log_format", self.log_format),
         ];
         Config::load(file.as_deref(), environment, &flags)

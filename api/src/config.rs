@@ -30,6 +30,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("nats.url", "DAYBOOK_NATS_URL"),
     ("nats.credentials_file", "DAYBOOK_NATS_CREDENTIALS_FILE"),
     ("nats.prefix", "DAYBOOK_NATS_PREFIX"),
+    ("nats.partitions", "DAYBOOK_NATS_PARTITIONS"),
     ("nats.replicas", "DAYBOOK_NATS_REPLICAS"),
     ("nats.compression", "DAYBOOK_NATS_COMPRESSION"),
     ("limits.body_bytes", "DAYBOOK_LIMITS_BODY_BYTES"),
@@ -61,6 +62,9 @@ pub const SANDBOX_SOURCE: &str = "sandbox";
 pub const DEMO_AKINON_HASH_KEY: &str = "demo-hash-key";
 const DEMO_TOKEN_SECRET: &str = "daybook demo: these tokens protect nothing";
 const DEMO_WEBHOOK_SECRET_TEXT: &[u8] = b"daybook demo: protects nothing!!";
+
+/// A node reads every partition over a consumer of its own, and a resume point of the feed names every one.
+const MAX_PARTITIONS: u16 = 64;
 
 /// A text that is never shown, not even to a debugger's log.
 #[derive(Clone, PartialEq, Eq)]
@@ -155,6 +159,8 @@ pub struct NatsConfig {
     pub credentials_file: Option<PathBuf>,
     /// Names the streams and their subjects.
     pub prefix: String,
+    /// In how many streams the log is kept. Fixed for the life of a journal.
+    pub partitions: u16,
     /// On how many servers each commit is stored.
     pub replicas: usize,
     /// Whether the servers compress what they store.
@@ -414,6 +420,7 @@ struct RawNats {
     url: Option<String>,
     credentials_file: Option<PathBuf>,
     prefix: Option<String>,
+    partitions: Option<u64>,
     replicas: Option<usize>,
     compression: Option<bool>,
 }
@@ -566,16 +573,7 @@ impl Raw {
         if ![1, 1000].contains(&milpieces_per_minor_unit) {
             return Err(ConfigError::new("azotte.milpieces_per_minor_unit: neither 1 nor 1000"));
         }
-        let nats = match self.nats.url {
-            Some(url) => Some(NatsConfig {
-                url: Secret(url),
-                credentials_file: self.nats.credentials_file,
-                prefix: self.nats.prefix.unwrap_or_else(|| "daybook".to_owned()),
-                replicas: self.nats.replicas.unwrap_or(1),
-                compression: self.nats.compression.unwrap_or(true),
-            }),
-            None => None,
-        };
+        let nats = self.nats.check()?;
         let config = Config {
             listen,
             public_url: self.public_url.map(|url| check_url("public_url", url)).transpose()?,
@@ -646,6 +644,31 @@ impl Raw {
             )));
         }
         Ok(config)
+    }
+}
+
+impl RawNats {
+    /// None without an address: the journal is the embedded one.
+    fn check(self) -> Result<Option<NatsConfig>, ConfigError> {
+        let partitions = within("nats.partitions", self.partitions, 1, 1..=MAX_PARTITIONS.into())?;
+        let Some(url) = self.url else {
+            if partitions > 1 {
+                return Err(ConfigError::new(format!(
+                    "nats.partitions: {partitions} without nats.url; the embedded journal is one file with one \
+                     writer, which partitions would not make faster"
+                ))
+                .hint("leave it out; or configure nats.url, and move the ledger there with `daybook copy`"));
+            }
+            return Ok(None);
+        };
+        Ok(Some(NatsConfig {
+            url: Secret(url),
+            credentials_file: self.credentials_file,
+            prefix: self.prefix.unwrap_or_else(|| "daybook".to_owned()),
+            partitions: u16::try_from(partitions).unwrap_or(MAX_PARTITIONS),
+            replicas: self.replicas.unwrap_or(1),
+            compression: self.compression.unwrap_or(true),
+        }))
     }
 }
 
@@ -906,6 +929,9 @@ mod tests {
         refused("[audit]\ncheckpoint_commits = 0", "audit.checkpoint_commits");
         refused("token_secret = \"short\"", "token_secret");
         refused(&tenant("").replace("token_secret", "# token_secret"), "token_secret");
+        refused("[nats]\npartitions = 4", "nats.partitions: 4 without nats.url");
+        refused("[nats]\nurl = \"nats://h\"\npartitions = 0", "nats.partitions: not between 1 and 64");
+        refused("[nats]\nurl = \"nats://h\"\npartitions = 65", "nats.partitions: not between 1 and 64");
         refused("[rebuild]\nswap = \"never\"", "rebuild.swap");
         refused("[admin]\nkey = \"short\"", "admin.key");
         refused(&tenant("").replace("acme", "Acme"), "Acme");

@@ -1,30 +1,42 @@
 //! `GET /v1/feed`: every commit of the tenant's orders, once each, in the order of the log, without end.
 //!
 //! A feed catches up from the journal and then follows the projector's broadcast, so that a reader who is live costs
-//! the journal nothing. What must stay true: a feed hands out sequence after sequence without a gap or a repeat,
-//! whichever of the two it reads from, and never one that the views do not show yet; and a reader who is slow, or
-//! takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
+//! the journal nothing. What must stay true: of each partition a feed hands out sequence after sequence without a gap
+//! or a repeat, whichever of the two it reads from, and never one that the views do not show yet; and a reader who is
+//! slow, or takes nothing at all, costs a bounded amount of memory and keeps nobody else waiting.
+//!
+//! A commit is rendered by the first reader who comes to it, and the others write the same bytes.
 
+mod backlog;
+mod cursor;
+mod renderings;
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::convert::Infallible;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::sse::{Event, Sse};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use backlog::{Backlog, Missed};
+use bytes::{BufMut, Bytes, BytesMut};
+use cursor::Cursor;
 use futures::StreamExt;
 use ledger::codec::{self, Sealed};
 use ledger::commit::{Changes, Recorded};
 use ledger::execute::LoadError;
 use ledger::ids::{Position, TenantId, TrackingNumber};
-use ledger::journal::Stored;
 use ledger::order::Status;
-use projections::StoreError;
+use projections::{Change, StoreError};
+pub use renderings::Renderings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
@@ -42,18 +54,12 @@ pub const PATH: &str = "/v1/feed";
 const SILENCE: Duration = Duration::from_secs(15);
 /// How often a feed looks whether the broadcast has left something out.
 const LOOK: Duration = Duration::from_secs(1);
-/// Events on their way to one reader.
-const AHEAD: usize = 64;
-/// What a feed reads of the journal at a time: so many of its tenant's commits, or bytes of them, or for so long.
-const READ_COMMITS: usize = 1000;
-const READ_BYTES: usize = 4 * 1024 * 1024;
-const READ_TIME: Duration = Duration::from_secs(1);
-/// A journal that brings nothing for so long although there is more has failed.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(10);
+/// Events are sent on together when there are so many bytes of them, or no more at the moment.
+const CHUNK: usize = 32 * 1024;
+/// Chunks on their way to one reader.
+const AHEAD: usize = 1;
 /// A reader who takes nothing for so long is gone, whatever its connection says.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
-/// The log has one partition for now; with more, a resume point will have to name each.
-const PARTITION: u16 = 0;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +89,7 @@ struct CommitJson {
 #[utoipa::path(
     get, path = "/v1/feed", tag = "Feed", security(("api_key" = [])),
     params(
-        ("after" = Option<String>, Query, description = "Begin after this position; else at the beginning of the log"),
+        ("after" = Option<String>, Query, description = "Begin after the event with this id; else at the beginning of the log"),
         ("Last-Event-ID" = Option<String>, Header, description = "The same, for a reader who comes back; it outweighs `after`"),
     ),
     responses((status = 200, description = "`commit` events, and `position` events after 15 s of silence",
@@ -98,45 +104,44 @@ pub(crate) async fn get(
     // What is no text is no position either; nothing said means nothing seen.
     let seen = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not a text"));
     // A browser that comes back asks the same URL again, and says in the header how far it got.
-    let after = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
-        None => 0,
-        Some(text) => resume_point(text)?,
+    let cursor = match seen.filter(|seen| !seen.is_empty()).or(query.after.as_deref()) {
+        None => Cursor::beginning(app.partitions()),
+        Some(text) => {
+            Cursor::parse(text, app.partitions()).map_err(|error| invalid(format!("after: {error}")))?
+        }
     };
     if app.shutdown.has_begun() {
         return Err(Problem::new(Code::ShuttingDown, "connect again, to another node or in a moment"));
     }
-    if after > 0 {
-        let end = app.ledger.journal().last_sequence(PARTITION).await;
-        let end = end.map_err(|error| OrderError::from(LoadError::from(error)))?;
-        if after > end {
+    if cursor.positions().any(|after| after.sequence > 0) {
+        let ends = app.log_ends().await.map_err(|error| OrderError::from(LoadError::from(error)))?;
+        if let Some(end) = ends.into_iter().find(|end| cursor.at(end.partition) > end.sequence) {
             // Whoever waits here for the log to get that far would miss all that comes before.
-            return Err(invalid(format!("after: the log ends at {PARTITION}-{end}; was it another log?")));
+            return Err(invalid(format!("after: the log ends at {end}; was it another log?")));
         }
     }
-    let (events, stream) = mpsc::channel(AHEAD);
-    let feed = Feed { app, tenant, events, last: after, spoke: Instant::now() };
+    let (chunks, stream) = mpsc::channel(AHEAD);
+    let feed = Feed { app, tenant, chunks, chunk: BytesMut::new(), cursor, spoke: Instant::now() };
     tokio::spawn(feed.run());
-    let mut response = Sse::new(ReceiverStream::new(stream)).into_response();
-    // Proxies that buffer would hold events back.
-    let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
-}
-
-fn resume_point(text: &str) -> Result<u64, Problem> {
-    match text.parse() {
-        Ok(Position { partition: PARTITION, sequence }) => Ok(sequence),
-        Ok(_) | Err(_) => Err(invalid("after: not a position of this log, such as 0-42")),
-    }
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "text/event-stream"),
+        (header::CACHE_CONTROL.as_str(), "no-cache"),
+        // Proxies that buffer would hold events back.
+        ("x-accel-buffering", "no"),
+    ];
+    let body = Body::from_stream(ReceiverStream::new(stream).map(Ok::<Bytes, Infallible>));
+    Ok((headers, body).into_response())
 }
 
 /// One reader's feed.
 struct Feed {
     app: Arc<App>,
     tenant: TenantId,
-    events: mpsc::Sender<Result<Event, Infallible>>,
-    /// The sequence up to which everything has been handed out or passed by.
-    last: u64,
+    chunks: mpsc::Sender<Bytes>,
+    /// Events that wait to be sent on together.
+    chunk: BytesMut,
+    /// Up to where everything has been handed out or passed by.
+    cursor: Cursor,
     /// When the reader was last told something.
     spoke: Instant,
 }
@@ -192,90 +197,119 @@ impl Feed {
         // Listening begins before the end of the log is looked at, so that nothing falls in between.
         let mut live = self.app.projector.changes();
         let applied = self.app.projector.applied();
-        let newest = || applied.borrow().get(usize::from(PARTITION)).copied().unwrap_or(0);
-        self.catch_up(newest()).await?;
+        let newest = || applied.borrow().clone();
+        self.catch_up(&newest()).await?;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut newest_before = 0;
+        let mut newest_before = Vec::new();
         loop {
-            let events = self.events.clone();
+            let chunks = self.chunks.clone();
             tokio::select! {
                 received = live.recv() => match received {
-                    Ok(change) if change.recorded.position.partition != PARTITION => {}
-                    Ok(change) if change.recorded.position.sequence <= self.last => {}
-                    Ok(change) if change.recorded.position.sequence == self.last + 1 => {
-                        self.hand_out(change.recorded.clone(), change.sealed.as_ref()).await?;
-                    }
-                    Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+                    Ok(change) => match self.hand_out_live(change, &mut live).await? {
+                        Live::Caught => {}
+                        Live::LeftBehind => return Ok(()),
+                    },
+                    Err(RecvError::Lagged(_)) => return Ok(()),
                     // The projector has stopped, so the server is going down or has halted.
                     Err(RecvError::Closed) => return Err(End::Shutdown),
                 },
                 _ = look.tick() => {
                     // Applied a whole tick ago, and still not broadcast: it never will be.
-                    if live.is_empty() && newest_before > self.last {
+                    let is_behind = (0..).zip(&newest_before).any(|(at, &newest)| newest > self.cursor.at(at));
+                    if live.is_empty() && is_behind {
                         return Ok(());
                     }
                     newest_before = newest();
                     self.break_silence().await?;
                 }
-                () = events.closed() => return Err(End::Gone),
+                () = chunks.closed() => return Err(End::Gone),
             }
         }
     }
 
-    /// Hands out what the journal holds up to `newest`, which the views show already.
-    async fn catch_up(&mut self, newest: u64) -> Result<(), End> {
-        while self.last < newest {
-            let (ours, end) = self.read_on(newest).await?;
-            for Stored { position, bytes, .. } in ours {
-                let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
-                self.hand_out(Recorded { position, commit }, sealed.as_ref()).await?;
+    /// Hands out a change, and all that are there already behind it.
+    async fn hand_out_live(
+        &mut self,
+        mut change: Arc<Change>,
+        live: &mut broadcast::Receiver<Arc<Change>>,
+    ) -> Result<Live, End> {
+        loop {
+            let Position { partition, sequence } = change.recorded.position;
+            match sequence.cmp(&(self.cursor.at(partition) + 1)) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    self.hand_out(Cow::Borrowed(&change.recorded), change.sealed.as_ref()).await?;
+                }
+                Ordering::Greater => return Ok(Live::LeftBehind),
             }
-            self.last = end;
-            self.break_silence().await?;
-        }
-        Ok(())
-    }
-
-    /// The tenant's next commits in the journal, and up to which sequence these are all. Reading is done in turns,
-    /// and a turn never waits for a reader.
-    async fn read_on(&self, newest: u64) -> Result<(Vec<Stored>, u64), End> {
-        let _turn = self.app.catch_ups.acquire().await.map_err(|error| End::failed(&error))?;
-        let journal = self.app.ledger.journal();
-        let started = Instant::now();
-        let mut tail = journal.tail(PARTITION, self.last).await.map_err(|error| End::failed(&error))?;
-        let (mut ours, mut bytes, mut end) = (Vec::new(), 0, self.last);
-        while end < newest && ours.len() < READ_COMMITS && bytes < READ_BYTES && started.elapsed() < READ_TIME
-        {
-            let stored = match tokio::time::timeout(JOURNAL_PATIENCE, tail.next()).await {
-                Ok(Some(stored)) => stored.map_err(|error| End::failed(&error))?,
-                Ok(None) => return Err(End::Failed("the journal's tail ended".to_owned())),
-                Err(_) => return Err(End::Failed("the journal's tail has fallen silent".to_owned())),
+            change = match live.try_recv() {
+                Ok(change) => change,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Lagged(_)) => return Ok(Live::LeftBehind),
+                Err(TryRecvError::Closed) => return Err(End::Shutdown),
             };
-            end = stored.position.sequence;
-            if stored.subject.tenant == self.tenant {
-                bytes += stored.bytes.len();
-                ours.push(stored);
-            }
         }
-        Ok((ours, end))
+        self.send_on().await?;
+        Ok(Live::Caught)
+    }
+
+    /// Hands out what the journal holds up to `newest`, by partition, which the views show already.
+    async fn catch_up(&mut self, newest: &[u64]) -> Result<(), End> {
+        let mut backlog = Backlog::new(&self.cursor, newest);
+        loop {
+            if let Some(missed) = backlog.take()? {
+                self.hand_out_missed(missed).await?;
+                continue;
+            }
+            backlog.passed(&mut self.cursor);
+            self.break_silence().await?;
+            self.send_on().await?;
+            if backlog.is_empty() {
+                return Ok(());
+            }
+            backlog.read_on(&self.app, &self.tenant).await?;
+        }
+    }
+
+    /// Passes a commit of the tenant's on. One that another reader has rendered is not even decoded.
+    async fn hand_out_missed(&mut self, missed: Missed) -> Result<(), End> {
+        let position = missed.position();
+        if let Some(event) = self.app.renderings.get(position, self.app.ledger.keyring().forgettings()) {
+            self.cursor.pass(position);
+            return self.say(&event).await;
+        }
+        let (recorded, sealed) = missed.decode()?;
+        self.hand_out(Cow::Owned(recorded), sealed.as_ref()).await
     }
 
     /// Passes one commit on if it is about an order of the tenant's, with its personal data as long as there is a key.
-    async fn hand_out(&mut self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<(), End> {
+    async fn hand_out(&mut self, recorded: Cow<'_, Recorded>, sealed: Option<&Sealed>) -> Result<(), End> {
         let is_ours = recorded.commit.tenant == self.tenant;
         let is_order = match recorded.commit.changes {
             Changes::Order(_) => true,
             Changes::Offer(_) | Changes::Quarantine(_) => false,
         };
-        if is_ours && is_order {
-            let status = self.status_after(&recorded)?;
-            let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
-            opened.map_err(|error| End::failed(&error))?;
-            self.say("commit", recorded.position, &CommitJson::of(&recorded, status)).await?;
+        let position = recorded.position;
+        self.cursor.pass(position);
+        if !is_ours || !is_order {
+            return Ok(());
         }
-        self.last = recorded.position.sequence;
-        Ok(())
+        // Before the key is looked up: one that is destroyed from here on makes the rendering void.
+        let forgettings = self.app.ledger.keyring().forgettings();
+        if let Some(event) = self.app.renderings.get(position, forgettings) {
+            return self.say(&event).await;
+        }
+        let event = self.render(recorded.into_owned(), sealed).await?;
+        self.app.renderings.keep(position, forgettings, event.clone());
+        self.say(&event).await
+    }
+
+    async fn render(&self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<Bytes, End> {
+        let status = self.status_after(&recorded)?;
+        let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
+        opened.map_err(|error| End::failed(&error))?;
+        event("commit", &CommitJson::of(&recorded, status))
     }
 
     /// The order's status as this commit left it, from the views, which are at least as far.
@@ -296,18 +330,46 @@ impl Feed {
         if self.spoke.elapsed() < SILENCE {
             return Ok(());
         }
-        let position = Position { partition: PARTITION, sequence: self.last };
-        self.say("position", position, &serde_json::json!({"position": position.to_string()})).await
+        let position = serde_json::json!({"position": self.cursor.to_string()});
+        self.say(&event("position", &position)?).await?;
+        self.send_on().await
     }
 
-    async fn say(&mut self, name: &str, position: Position, data: &impl Serialize) -> Result<(), End> {
-        let event = Event::default().id(position.to_string()).event(name);
-        let event = event.json_data(data).map_err(|error| End::Failed(error.to_string()))?;
-        let sent = tokio::time::timeout(READER_PATIENCE, self.events.send(Ok(event))).await;
+    /// Puts an event behind those that wait, under the id that a reader comes back with.
+    async fn say(&mut self, event: &[u8]) -> Result<(), End> {
+        let id = write!((&mut self.chunk).writer(), "id: {}\n", self.cursor);
+        id.map_err(|error| End::failed(&error))?;
+        self.chunk.extend_from_slice(event);
+        if self.chunk.len() >= CHUNK { self.send_on().await } else { Ok(()) }
+    }
+
+    /// Sends on what waits.
+    async fn send_on(&mut self) -> Result<(), End> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        // No room is kept for the next one: most readers have nothing to be told for a long time.
+        let chunk = std::mem::take(&mut self.chunk).freeze();
+        let sent = tokio::time::timeout(READER_PATIENCE, self.chunks.send(chunk)).await;
         let Ok(Ok(())) = sent else { return Err(End::Gone) };
         self.spoke = Instant::now();
         Ok(())
     }
+}
+
+/// Where a feed stands after what it was sent.
+enum Live {
+    /// Nothing more is there.
+    Caught,
+    /// Something was left out, and has to be read from the journal.
+    LeftBehind,
+}
+
+/// A server-sent event but for its id.
+fn event(name: &str, data: &impl Serialize) -> Result<Bytes, End> {
+    // JSON has no line breaks of its own.
+    let data = serde_json::to_string(data).map_err(|error| End::failed(&error))?;
+    Ok(format!("event: {name}\ndata: {data}\n\n").into())
 }
 
 impl CommitJson {

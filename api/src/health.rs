@@ -60,7 +60,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     if app.shutdown.has_begun() {
         reasons.push("the server is going down".to_owned());
     }
-    let journal = match tokio::time::timeout(PATIENCE, newest(&app)).await {
+    let journal = match tokio::time::timeout(PATIENCE, app.log_ends()).await {
         Ok(Ok(newest)) => Some(newest),
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "not ready: the journal does not answer");
@@ -74,7 +74,9 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     };
     let ProjectorStatus { state, applied, lag, last: _ } = app.projector.status();
     // The projector may not have heard yet of what the journal holds already.
-    let behind = journal.as_ref().map_or(0, |newest| newest.iter().sum::<u64>().saturating_sub(applied));
+    let in_the_views = app.projector.applied().borrow().clone();
+    let behind = journal.iter().flatten().zip(in_the_views);
+    let behind = behind.map(|(end, applied)| end.sequence.saturating_sub(applied)).sum();
     let lag = lag.max(behind);
     let projector = match state {
         ProjectorState::Live if lag > LAG => {
@@ -96,12 +98,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let journal = journal.map(|ends| ends.iter().map(|end| end.sequence).collect());
     let readiness = Readiness { ready, reasons, journal, applied, lag, projector };
     (status, axum::Json(readiness)).into_response()
-}
-
-async fn newest(app: &App) -> Result<Vec<u64>, ledger::journal::ReadError> {
-    let journal = app.ledger.journal();
-    let partitions = (0..journal.partitions()).map(|partition| journal.last_sequence(partition));
-    futures::future::try_join_all(partitions).await
 }

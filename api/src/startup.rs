@@ -26,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::{Accepted, App};
 use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig, SwapMode};
 use crate::connections::{self, ConnectionLimits};
+use crate::feed::Renderings;
 use crate::http::{Code, Problem, Routes, layers};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -164,6 +165,7 @@ fn jetstream(nats: &NatsConfig) -> JetStreamConfig {
     JetStreamConfig {
         credentials,
         prefix: nats.prefix.clone(),
+        partitions: nats.partitions,
         replicas: nats.replicas,
         compression: nats.compression,
         ..JetStreamConfig::new(nats.url.reveal())
@@ -237,6 +239,8 @@ pub async fn open_on(
         tenants: Tenants::new(config.tenants.clone()),
         tokens: TokenSigner::new(config.token_secret.clone()),
         catch_ups: Semaphore::new(CATCH_UPS),
+        renderings: Renderings::default(),
+        batched: Semaphore::new(v1::batch::ALL_UNDER_WAY),
         folds: Semaphore::new(1),
         shutdown: Shutdown::default(),
         public_url,

@@ -4,6 +4,7 @@ mod accepted;
 pub mod amount;
 mod as_of;
 mod balance;
+pub(crate) mod batch;
 mod cancellations;
 mod captures;
 pub mod checkouts;
@@ -35,6 +36,7 @@ use crate::http::Routes;
 pub fn routes() -> Routes {
     vec![
         ("/v1/checkouts", post(checkouts::post)),
+        ("/v1/batch", post(batch::post)),
         (orders::PATH, get(orders::get)),
         ("/v1/orders/{id}", get(order::get)),
         (status::PATH, get(status::get)),
@@ -66,6 +68,7 @@ pub const WAITING: &[&str] = &[status::PATH, feed::PATH, orders::PATH, totals::P
 #[openapi(
     paths(
         checkouts::post,
+        batch::post,
         orders::get,
         order::get,
         status::get,

@@ -30,6 +30,9 @@ const REFUSES: u8 = 1;
 const KEEPS_QUIET: u8 = 2;
 /// Panics when an order is loaded.
 const PANICS: u8 = 3;
+/// Stores so many more, and refuses from then on.
+const GIVES_OUT: u8 = 4;
+const STORED_BEFORE: usize = 100;
 
 /// The real journal, in one of these states.
 struct Faulty {
@@ -58,8 +61,11 @@ impl Journal for Faulty {
     }
 
     async fn append(&self, draft: &Draft, expected: u64) -> Result<Position, AppendError> {
-        self.appends.fetch_add(1, Ordering::SeqCst);
+        let appends = self.appends.fetch_add(1, Ordering::SeqCst);
         match self.state.load(Ordering::SeqCst) {
+            GIVES_OUT if appends >= STORED_BEFORE => {
+                Err(AppendError::Unavailable("nats://user:hunter2@secret is away".into()))
+            }
             REFUSES => Err(AppendError::Unavailable("nats://user:hunter2@secret is away".into())),
             KEEPS_QUIET => {
                 self.inner.append(draft, expected).await?;
@@ -107,8 +113,13 @@ impl Journal for Faulty {
 
 /// A server that gives up soon, and its journal.
 async fn server() -> (Server, Arc<Faulty>) {
+    server_within(1200).await
+}
+
+/// The same with so many milliseconds for a request: it gives up after two thirds of them.
+async fn server_within(timeout_ms: u32) -> (Server, Arc<Faulty>) {
     let made = Mutex::new(None);
-    let server = Server::on("[limits]\nrequest_timeout_ms = 1200", |inner| {
+    let server = Server::on(&format!("[limits]\nrequest_timeout_ms = {timeout_ms}"), |inner| {
         let faulty = Arc::new(Faulty { inner, state: AtomicU8::new(WORKS), appends: AtomicUsize::new(0) });
         *made.lock().unwrap() = Some(Arc::clone(&faulty));
         faulty
@@ -154,6 +165,53 @@ async fn a_journal_that_is_away_is_a_503_and_nothing_is_acknowledged() {
     journal.set(WORKS);
     server.send(webhook("evt_1", captured(&order))).await.expect(200);
     server.send(post("/v1/checkouts").json(&checkout()).key("k")).await.expect(202);
+}
+
+/// The results of a batch of checkouts, one for each key.
+async fn batch(server: &Server, keys: std::ops::Range<usize>) -> Vec<Value> {
+    let line = |key| json!({"op": "checkout", "idempotency_key": format!("k-{key}"), "body": checkout()});
+    let text: String = keys.map(|key| format!("{}\n", line(key))).collect();
+    let call = post("/v1/batch").text(text).header("content-type", "application/x-ndjson");
+    let reply = server.send(call).await.expect(200);
+    let text = String::from_utf8(reply.bytes.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_journal_that_fails_in_the_middle_of_a_batch_fails_the_lines_that_are_not_stored() {
+    let (server, journal) = server_within(3000).await;
+    journal.set(GIVES_OUT);
+    let started = Instant::now();
+    let first = batch(&server, 0..3_000).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "those that have not begun are not tried");
+    let stored = first.iter().filter(|line| line["status"] == 202).count();
+    assert_eq!(stored, STORED_BEFORE);
+    assert_eq!(journal.inner.last_sequence(0).await.unwrap(), STORED_BEFORE as u64);
+    for line in first.iter().filter(|line| line["status"] != 202) {
+        assert_eq!((&line["status"], &line["retry_after"]), (&json!(503), &json!(1)));
+        assert_eq!(line["problem"]["code"], "journal_unavailable");
+        assert!(!line.to_string().contains("hunter2"));
+    }
+    journal.set(WORKS);
+    let again = batch(&server, 0..200).await;
+    assert!(again.iter().all(|line| line["status"] == 202), "{again:?}");
+    for (before, after) in first.iter().zip(&again).filter(|(before, _)| before["status"] == 202) {
+        assert_eq!(before, after);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_outcome_is_unknown_is_stored_once() {
+    let (server, journal) = server().await;
+    journal.set(KEEPS_QUIET);
+    for line in batch(&server, 0..10).await {
+        assert_eq!((&line["status"], &line["problem"]["code"]), (&json!(503), &json!("outcome_unknown")));
+    }
+    journal.set(WORKS);
+    for line in batch(&server, 0..10).await {
+        assert_eq!(line["status"], 202);
+    }
+    assert_eq!(journal.inner.last_sequence(0).await.unwrap(), 10);
 }
 
 #[tokio::test]

@@ -287,6 +287,11 @@ impl Ledger {
         &self.journal
     }
 
+    /// After how long a request ends in `Unavailable` or `Unknown` at the latest.
+    pub fn gives_up_after(&self) -> Duration {
+        self.retry.give_up_after
+    }
+
     /// A record's commits, oldest first, with their personal data as long as there is a key to it.
     pub async fn commits(&self, tenant: &TenantId, record: RecordId) -> Result<Vec<Recorded>, LoadError> {
         self.load(tenant, record).await.map(|(commits, _)| commits)

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -148,6 +149,8 @@ pub trait KeyStore: Send + Sync {
 pub struct Keyring {
     store: Arc<dyn KeyStore>,
     cache: Arc<Mutex<Cache>>,
+    /// How often what is in memory was forgotten. Changed under the cache's lock.
+    forgettings: Arc<AtomicU64>,
     /// The page that keys are handed out from. Held while the next one is stored, so that one is.
     fresh: Arc<tokio::sync::Mutex<Fresh>>,
 }
@@ -168,7 +171,7 @@ struct Fresh {
 impl Keyring {
     /// The keys in a store.
     pub fn new(store: Arc<dyn KeyStore>) -> Self {
-        Keyring { store, cache: Arc::default(), fresh: Arc::default() }
+        Keyring { store, cache: Arc::default(), forgettings: Arc::default(), fresh: Arc::default() }
     }
 
     /// A key that nothing was sealed with yet, stored already.
@@ -198,12 +201,17 @@ impl Keyring {
         if let Some(keys) = self.cache().pages.get(&id.page) {
             return Ok(Found::on(id, keys));
         }
+        let forgettings = self.forgettings();
         let Some(Page { keys, .. }) = self.store.page(id.page).await? else {
             tracing::error!(page = %id.page, "a page of keys is lost, and the personal data sealed with it");
             return Ok(Found::Lost);
         };
         let found = Found::on(id, &keys);
-        self.cache().keep(id.page, keys);
+        let mut cache = self.cache();
+        // Else it may have been read before a key on it was destroyed.
+        if self.forgettings() == forgettings {
+            cache.keep(id.page, keys);
+        }
         Ok(found)
     }
 
@@ -237,7 +245,16 @@ impl Keyring {
 
     /// Reads every page anew from now on: another node has destroyed a key.
     pub fn forget_what_is_in_memory(&self) {
-        *self.cache() = Cache::default();
+        let mut cache = self.cache();
+        *cache = Cache::default();
+        // After the keys are gone: whoever sees the new count finds none of them any more.
+        self.forgettings.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often keys were forgotten so far. Whatever was opened with a key and is kept in memory is good as long as
+    /// this stays as it was before the key was looked up.
+    pub fn forgettings(&self) -> u64 {
+        self.forgettings.load(Ordering::Acquire)
     }
 
     /// The store that the keys are in.

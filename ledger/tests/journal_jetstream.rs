@@ -448,7 +448,12 @@ async fn another_number_of_partitions_is_refused() {
     for partitions in [1, 3] {
         let reason = refusal(JetStreamConfig { partitions, ..fixture.config.clone() }).await;
         assert!(reason.contains("partitions"), "{reason}");
+        let both = format!("made with 2 partitions, and {partitions} are configured");
+        assert!(reason.contains(&both) && reason.contains("daybook copy"), "{reason}");
     }
+    // A refusal leaves nothing behind.
+    let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
+    assert!(context.get_stream("daybook-2").await.is_err());
     let none = refusal(JetStreamConfig { partitions: 0, ..fixture.config.clone() }).await;
     assert!(none.contains("at least one partition"), "{none}");
     let prefix = refusal(JetStreamConfig { prefix: "a.b".to_owned(), ..fixture.config.clone() }).await;

@@ -27,8 +27,9 @@ impl Log {
     }
 
     /// Reads the journal of a nats-server.
-    pub async fn jetstream(url: &str) -> Self {
-        let journal = JetStreamJournal::connect(JetStreamConfig::new(url)).await;
+    pub async fn jetstream(url: &str, partitions: u16) -> Self {
+        let config = JetStreamConfig { partitions, ..JetStreamConfig::new(url) };
+        let journal = JetStreamJournal::connect(config).await;
         Self::read(Arc::new(journal.expect("the journal opens"))).await
     }
 

@@ -26,6 +26,8 @@ pub enum Kind {
 pub struct Setup {
     /// API processes that share a JetStream. An embedded journal has one writer, and so one process whatever this says.
     pub servers: usize,
+    /// Streams in which a JetStream keeps the log. An embedded journal is one file.
+    pub partitions: u16,
     /// The demo: tenant `demo` and the sandbox PSP, without a configuration file.
     pub demo: bool,
     /// Further top-level lines of the configuration file.
@@ -36,7 +38,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { servers: 1, demo: false, config: String::new(), globex: String::new() }
+        Setup { servers: 1, partitions: 1, demo: false, config: String::new(), globex: String::new() }
     }
 }
 
@@ -104,6 +106,7 @@ impl World {
         }
         if let Some(nats) = &self.nats {
             arguments.extend(["--nats-url".to_owned(), nats.url()]);
+            arguments.extend(["--nats-partitions".to_owned(), self.setup.partitions.to_string()]);
         }
         arguments
     }
@@ -161,7 +164,7 @@ impl World {
     /// The log itself, read past every API.
     pub async fn log(&self) -> Log {
         match &self.nats {
-            Some(nats) => Log::jetstream(&nats.url()).await,
+            Some(nats) => Log::jetstream(&nats.url(), self.setup.partitions).await,
             None => Log::embedded(&self.data_dir(0)).await,
         }
     }
@@ -203,6 +206,17 @@ macro_rules! in_each_world {
                     super::$story($crate::World::with($crate::Kind::$kind, $setup).await).await;
                 }
             )+
+        }
+    };
+}
+
+/// Makes one test of each story on a log of four partitions: `partitioned::<story>`. Its setup goes first, and says how many
+/// API processes there are.
+#[macro_export]
+macro_rules! in_a_partitioned_world {
+    ($setup:expr; $($story:ident),+ $(,)?) => {
+        $crate::in_each_world! {
+            @world partitioned, JetStreamNewest, $crate::Setup { partitions: 4, ..$setup }; $($story),+
         }
     };
 }

@@ -178,6 +178,9 @@ async fn a_forgotten_person_is_found_nowhere(mut world: World) {
         node.wait_for(&order, "captured").await;
         let seen = told(node, &order).await;
         assert!(seen.contains("zebedee@quill.example") && seen.contains("Quillgatan"), "{seen}");
+        // What the feed's readers share, the next one must not be given any more.
+        let seen = fed(node, &node.status(&order).await.text("/position")).await;
+        assert!(seen.contains("zebedee@quill.example") && seen.contains("Quillgatan"), "{seen}");
     }
     check_disk(&world).await;
     let keys = keys_of(&world, &order).await;

@@ -26,6 +26,12 @@ daybook_tests::in_each_world!(
     a_stop_in_good_order_repeats_nothing_and_the_next_start_does_not_wait,
 );
 
+daybook_tests::in_a_partitioned_world!(
+    super::notified(1);
+    every_status_change_is_told_once_with_what_it_is,
+    a_status_change_outlives_a_kill_before_its_delivery,
+);
+
 /// In worlds that begin without an endpoint.
 mod without {
     use super::an_endpoint_that_is_added_later_is_told_what_happens_from_then_on;
@@ -63,7 +69,7 @@ async fn settled(shop: &Client, position: &str) {
     let wanted: Position = position.parse().expect("a position");
     eventually("everything delivered", async || {
         let list = shop.get("/v1/notifications").await.expect(200).json();
-        let read: Position = list["read_up_to"][0].as_str()?.parse().ok()?;
+        let read: Position = list["read_up_to"][usize::from(wanted.partition)].as_str()?.parse().ok()?;
         (read >= wanted && list["notifications"] == json!([])).then_some(())
     })
     .await;

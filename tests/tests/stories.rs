@@ -18,6 +18,12 @@ daybook_tests::in_each_world!(
     a_webhook_in_another_currency_is_quarantined_and_changes_nothing,
 );
 
+daybook_tests::in_a_partitioned_world!(
+    daybook_tests::Setup::two_nodes();
+    an_order_expires_and_a_late_capture_is_counted_and_flagged,
+    a_webhook_that_comes_before_its_order_is_applied_when_the_order_appears,
+);
+
 #[track_caller]
 fn figures(history: &Value, of: &str) -> Vec<Value> {
     let entries = history["entries"].as_array().expect("entries");

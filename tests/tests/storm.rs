@@ -35,6 +35,15 @@ mod jetstream_newest {
     }
 }
 
+mod partitioned {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_same_webhooks_in_any_order_end_in_the_same_place_in_a_log_of_four_partitions() {
+        let setup = super::Setup { partitions: 4, ..super::Setup::two_nodes() };
+        let world = super::World::with(super::Kind::JetStreamNewest, setup);
+        super::storm(world.await, super::webhooks() / 10).await;
+    }
+}
+
 /// How many send at once.
 const SENDERS: usize = 24;
 /// How long what waits may take to be applied when all was sent.

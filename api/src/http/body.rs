@@ -79,16 +79,22 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
 
 /// `application/json`, with UTF-8 as the only charset there is.
 pub fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    expect(headers, &["application/json"])
+}
+
+/// One of these media types, with UTF-8 as the only charset there is.
+pub fn expect(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Problem> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().is_some_and(|media_type| media_type == "application/json");
+    let is_known = parts.next().is_some_and(|media_type| media_types.contains(&media_type.as_str()));
     let is_utf8 = parts
         .filter_map(|parameter| parameter.strip_prefix("charset=").map(|c| c.trim_matches('"').to_owned()))
         .all(|charset| charset == "utf-8" || charset == "utf8");
-    if is_json && is_utf8 {
+    if is_known && is_utf8 {
         Ok(())
     } else {
-        Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json, in UTF-8"))
+        let wanted = media_types.join(" or ");
+        Err(Problem::new(Code::UnsupportedMediaType, format!("send Content-Type: {wanted}, in UTF-8")))
     }
 }
 

@@ -73,6 +73,7 @@ codes! {
     RebuildNotCompared "rebuild_not_compared" CONFLICT "The rebuild has not caught up"
     NothingToRollBackTo "nothing_to_roll_back_to" CONFLICT "There is nothing to go back to"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
+    TooManyCommands "too_many_commands" PAYLOAD_TOO_LARGE "The batch holds too many commands"
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
     MissingField "missing_field" UNPROCESSABLE_ENTITY "A field is missing"
     UnknownField "unknown_field" UNPROCESSABLE_ENTITY "A field is not known"
@@ -95,6 +96,9 @@ codes! {
     Busy "busy" SERVICE_UNAVAILABLE "The server is busy"
     ShuttingDown "shutting_down" SERVICE_UNAVAILABLE "The server is shutting down"
 }
+
+/// After how many seconds a caller may try again what ended in a 503.
+pub const RETRY_AFTER: u64 = 1;
 
 /// One error, on its way to the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +141,11 @@ impl Problem {
     /// A problem with the field at this JSON pointer.
     pub fn at(code: Code, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Problem { code, detail: detail.into(), pointer: Some(pointer.into()) }
+    }
+
+    /// The same about a document that stands at this JSON pointer of another one.
+    pub fn within(self, pointer: &str) -> Self {
+        Problem { pointer: self.pointer.map(|inner| format!("{pointer}{inner}")), ..self }
     }
 
     /// The field at fault as a path, as most vendors write them: `/order/items/0/quantity` is
@@ -244,23 +253,30 @@ impl From<OrderError> for Problem {
     }
 }
 
+impl From<Problem> for Document {
+    /// To be called within the request, whose id it names.
+    fn from(problem: Problem) -> Self {
+        let Problem { code, detail, pointer } = problem;
+        Document {
+            r#type: format!("urn:daybook:problem:{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail,
+            code: code.as_str(),
+            pointer,
+            request_id: layers::request_id(),
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let document = Document {
-            r#type: format!("urn:daybook:problem:{}", self.code.as_str()),
-            title: self.code.title(),
-            status: status.as_u16(),
-            detail: self.detail,
-            code: self.code.as_str(),
-            pointer: self.pointer,
-            request_id: layers::request_id(),
-        };
-        let mut response = (status, axum::Json(document)).into_response();
+        let mut response = (status, axum::Json(Document::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

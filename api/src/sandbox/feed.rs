@@ -20,16 +20,15 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// One thing that the feed said.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// A commit of one of the tenant's orders.
-    Commit(Box<Commit>),
-    /// Nothing of ours up to this position.
+    /// A commit of one of the tenant's orders, and the id of the event to resume after it.
+    Commit { id: String, commit: Box<Commit> },
+    /// Nothing of ours up to the event with this id.
     Position(String),
 }
 
 /// A commit as the feed shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Commit {
-    pub(super) position: String,
     pub(super) order_id: String,
     pub(super) tracking_number: String,
     #[serde(deserialize_with = "timestamp")]
@@ -96,7 +95,7 @@ async fn read(doors: &Doors, cursor: &mut Option<String>, listener: &mpsc::Sende
         let next = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| Lost::Silence)?;
         let event = next.ok_or(Lost::Closed)?.map_err(|error| Lost::Stream(error.to_string()))?;
         let said = match event.event.as_str() {
-            "commit" => Said::Commit(serde_json::from_str(&event.data)?),
+            "commit" => Said::Commit { id: event.id.clone(), commit: serde_json::from_str(&event.data)? },
             "position" => Said::Position(event.id.clone()),
             _ => continue,
         };

@@ -109,14 +109,14 @@ impl Worker {
 
     fn hear(&mut self, said: Said) {
         match said {
-            Said::Position(position) => self.place.pass(position),
-            Said::Commit(commit) => {
+            Said::Position(id) => self.place.pass(id),
+            Said::Commit { id, commit } => {
                 let job = Job::of(&commit);
                 self.place.witness = Some(commit.order_id);
                 match job {
-                    None => self.place.pass(commit.position),
+                    None => self.place.pass(id),
                     Some(job) => {
-                        let ticket = self.place.begin(commit.position);
+                        let ticket = self.place.begin(id);
                         self.enqueue(ticket, job);
                     }
                 }

@@ -7,7 +7,19 @@ use serde::Serialize;
 
 use crate::http::id::POSITION_HEADER;
 
-/// 202 with the commit's position.
-pub(super) fn accepted(position: Position, document: impl Serialize) -> Response {
-    (StatusCode::ACCEPTED, [(POSITION_HEADER, position.to_string())], axum::Json(document)).into_response()
+/// A command that is in the log, and what its caller is told of it.
+#[derive(Debug)]
+pub(super) struct Accepted<T> {
+    /// Its commit.
+    pub(super) position: Position,
+    /// Built from the stored commit alone.
+    pub(super) document: T,
+}
+
+impl<T: Serialize> IntoResponse for Accepted<T> {
+    /// 202 with the commit's position.
+    fn into_response(self) -> Response {
+        let position = self.position.to_string();
+        (StatusCode::ACCEPTED, [(POSITION_HEADER, position)], axum::Json(self.document)).into_response()
+    }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use ledger::ids::{RecordId, TenantId};
 use ledger::order::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accepted::accepted;
+use super::accepted::Accepted;
 use crate::app::App;
 use crate::http::body::JsonOrNothing;
 use crate::http::id::{IdempotencyKey, OrderId};
@@ -25,7 +25,7 @@ pub(crate) struct CancellationBody {}
 /// A cancellation that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CancellationAccepted)]
-struct CancellationAcceptedJson {
+pub(crate) struct CancellationAcceptedJson {
     order_id: String,
     /// `canceled`, or `pending` until the PSP has released what it had authorized.
     status: &'static str,
@@ -51,9 +51,20 @@ pub(crate) async fn post(
     OrderId(id): OrderId,
     IdempotencyKey(key): IdempotencyKey,
     JsonOrNothing(body): JsonOrNothing<CancellationBody>,
-) -> Result<Response, Problem> {
-    let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::cancel(&app, ask, operation::CANCELLATION, id).await?;
+) -> Result<Accepted<CancellationAcceptedJson>, Problem> {
+    accept(&app, tenant, key, id, &body).await
+}
+
+/// The same for any door: asks, and says what is in the log then.
+pub(super) async fn accept(
+    app: &App,
+    tenant: TenantId,
+    key: Option<String>,
+    order: RecordId,
+    body: &CancellationBody,
+) -> Result<Accepted<CancellationAcceptedJson>, Problem> {
+    let ask = Ask::new(tenant, key, body)?;
+    let done = orders::cancel(app, ask, operation::CANCELLATION, order).await?;
     // As that commit left the order, whatever came later.
     let is_canceled = done.state.status() == Status::Canceled;
     let position = done.recorded.position;
@@ -62,5 +73,5 @@ pub(crate) async fn post(
         status: if is_canceled { "canceled" } else { "pending" },
         position: position.to_string(),
     };
-    Ok(accepted(position, document))
+    Ok(Accepted { position, document })
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
 use ledger::commit::{Changes, Recorded};
+use ledger::ids::{RecordId, TenantId};
 use ledger::order::Event;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accepted::accepted;
+use super::accepted::Accepted;
 use super::amount::{Amount, AmountBody};
 use crate::app::App;
 use crate::http::body::{JsonOrNothing, Object};
@@ -31,7 +31,7 @@ pub(crate) struct CaptureBody {
 /// A capture that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CaptureAccepted)]
-struct CaptureAcceptedJson {
+pub(crate) struct CaptureAcceptedJson {
     capture_id: String,
     order_id: String,
     amount: Amount,
@@ -60,12 +60,23 @@ pub(crate) async fn post(
     OrderId(id): OrderId,
     IdempotencyKey(key): IdempotencyKey,
     JsonOrNothing(body): JsonOrNothing<CaptureBody>,
-) -> Result<Response, Problem> {
+) -> Result<Accepted<CaptureAcceptedJson>, Problem> {
+    accept(&app, tenant, key, id, &body).await
+}
+
+/// The same for any door: asks, and says what is in the log then.
+pub(super) async fn accept(
+    app: &App,
+    tenant: TenantId,
+    key: Option<String>,
+    order: RecordId,
+    body: &CaptureBody,
+) -> Result<Accepted<CaptureAcceptedJson>, Problem> {
     let amount = body.amount.as_ref().map(|amount| amount.0.read("/amount")).transpose()?;
-    let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::capture(&app, ask, operation::CAPTURE, id, amount).await?;
+    let ask = Ask::new(tenant, key, body)?;
+    let done = orders::capture(app, ask, operation::CAPTURE, order, amount).await?;
     let document = answer(&done.recorded).ok_or_else(Problem::internal)?;
-    Ok(accepted(done.recorded.position, document))
+    Ok(Accepted { position: done.recorded.position, document })
 }
 
 /// Built from the stored commit alone.

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use jiff::Timestamp;
 use ledger::execute::Done;
-use ledger::ids::TrackingNumber;
+use ledger::ids::{TenantId, TrackingNumber};
 use ledger::order::{CaptureMode, Checkout, Customer, Order, PaymentMethod, ReturnUrls, Surface};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::accepted::Accepted;
 use super::amount::{Amount, AmountBody};
 use super::fields::{maybe_prose, maybe_text, maybe_url, moment, no_card_number, text};
 use super::items::{self, ItemBody};
 use super::shapes::{CaptureWord, StatusWord, capture_word, time};
 use crate::app::App;
 use crate::http::body::{Json, Object};
-use crate::http::id::{IdempotencyKey, POSITION_HEADER};
+use crate::http::id::IdempotencyKey;
 use crate::http::problem::Document;
 use crate::http::{Caller, Code, Problem};
 use crate::orders::{self, Ask, operation};
@@ -126,7 +127,7 @@ struct ReturnUrlsBody {
 /// An order that was opened.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Checkout)]
-struct CheckoutJson {
+pub(crate) struct CheckoutJson {
     order_id: String,
     tracking_number: String,
     #[schema(value_type = StatusWord)]
@@ -163,27 +164,41 @@ pub(crate) async fn post(
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<CheckoutBody>,
 ) -> Result<Response, Problem> {
-    let checkout = body.check(&app)?;
-    let ask = Ask::new(tenant, key, &body)?;
+    let accepted = accept(&app, tenant, key, &body).await?;
+    let headers = [
+        (header::LOCATION, format!("/v1/orders/{}", accepted.document.order_id)),
+        (header::RETRY_AFTER, "1".to_owned()),
+    ];
+    Ok((AppendHeaders(headers), accepted).into_response())
+}
+
+/// The same for any door: opens the order, and says what is in the log then.
+pub(super) async fn accept(
+    app: &App,
+    tenant: TenantId,
+    key: Option<String>,
+    body: &CheckoutBody,
+) -> Result<Accepted<CheckoutJson>, Problem> {
+    let checkout = body.check(app)?;
+    let ask = Ask::new(tenant, key, body)?;
     let done = match body.expiry(ask.at, app.config.order_life) {
         Ok(expires_at) => {
             let checkout = Checkout { expires_at, ..checkout };
-            orders::submit(&app, ask, operation::CHECKOUT, checkout).await?
+            orders::submit(app, ask, operation::CHECKOUT, checkout).await?
         }
         // The clock has gone on since the first time, and a retry still gets the first answer.
-        Err(problem) => orders::submitted_before(&app, &ask, operation::CHECKOUT).await?.ok_or(problem)?,
+        Err(problem) => orders::submitted_before(app, &ask, operation::CHECKOUT).await?.ok_or(problem)?,
     };
-    Ok(answer(&app, &done))
+    Ok(Accepted { position: done.recorded.position, document: answer(app, &done) })
 }
 
 /// Built from the stored commit alone.
-fn answer(app: &App, done: &Done<Order>) -> Response {
+fn answer(app: &App, done: &Done<Order>) -> CheckoutJson {
     let commit = &done.recorded.commit;
     let (tenant, order) = (&commit.tenant, commit.record);
     let checkout = &done.state.checkout;
     let page = checkout.surface.data.get(PAYMENT_PAGE);
-    let position = done.recorded.position.to_string();
-    let document = CheckoutJson {
+    CheckoutJson {
         order_id: order.to_string(),
         tracking_number: TrackingNumber(order).to_string(),
         status: done.state.status().as_str(),
@@ -194,14 +209,8 @@ fn answer(app: &App, done: &Done<Order>) -> Response {
         expires_at: time(checkout.expires_at),
         status_token: app.tokens.status_token(tenant, order),
         payment_url: page.map(|template| app.payment_url(template, tenant, order)),
-        position: position.clone(),
-    };
-    let headers = [
-        (header::LOCATION.as_str(), format!("/v1/orders/{order}")),
-        (header::RETRY_AFTER.as_str(), "1".to_owned()),
-        (POSITION_HEADER, position),
-    ];
-    (StatusCode::ACCEPTED, AppendHeaders(headers), axum::Json(document)).into_response()
+        position: done.recorded.position.to_string(),
+    }
 }
 
 impl CheckoutBody {

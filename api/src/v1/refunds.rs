@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
 use ledger::commit::{Changes, Recorded};
+use ledger::ids::{RecordId, TenantId};
 use ledger::order::Event;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accepted::accepted;
+use super::accepted::Accepted;
 use super::amount::{Amount, AmountBody};
 use super::fields::maybe_prose;
 use crate::app::App;
@@ -35,7 +35,7 @@ pub(crate) struct RefundBody {
 /// A refund that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RefundAccepted)]
-struct RefundAcceptedJson {
+pub(crate) struct RefundAcceptedJson {
     refund_id: String,
     order_id: String,
     amount: Amount,
@@ -65,13 +65,24 @@ pub(crate) async fn post(
     OrderId(id): OrderId,
     IdempotencyKey(key): IdempotencyKey,
     JsonOrNothing(body): JsonOrNothing<RefundBody>,
-) -> Result<Response, Problem> {
+) -> Result<Accepted<RefundAcceptedJson>, Problem> {
+    accept(&app, tenant, key, id, &body).await
+}
+
+/// The same for any door: asks, and says what is in the log then.
+pub(super) async fn accept(
+    app: &App,
+    tenant: TenantId,
+    key: Option<String>,
+    order: RecordId,
+    body: &RefundBody,
+) -> Result<Accepted<RefundAcceptedJson>, Problem> {
     let amount = body.amount.as_ref().map(|amount| amount.0.read("/amount")).transpose()?;
     let reason = maybe_prose("/reason", body.reason.as_ref(), 1, 256)?;
-    let ask = Ask::new(tenant, key, &body)?;
-    let done = orders::refund(&app, ask, operation::REFUND, id, amount, reason).await?;
+    let ask = Ask::new(tenant, key, body)?;
+    let done = orders::refund(app, ask, operation::REFUND, order, amount, reason).await?;
     let document = answer(&done.recorded).ok_or_else(Problem::internal)?;
-    Ok(accepted(done.recorded.position, document))
+    Ok(Accepted { position: done.recorded.position, document })
 }
 
 /// Built from the stored commit alone.

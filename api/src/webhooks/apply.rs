@@ -130,12 +130,7 @@ async fn find(
 
 /// Whether the views have reached what the journal holds now, within [`VIEWS_PATIENCE`].
 async fn views_are_up(app: &App) -> Result<bool, OrderError> {
-    let journal = app.ledger.journal();
-    let mut ends = Vec::new();
-    for partition in 0..journal.partitions() {
-        let sequence = journal.last_sequence(partition).await.map_err(ledger::execute::LoadError::from)?;
-        ends.push(Position { partition, sequence });
-    }
+    let ends = app.log_ends().await.map_err(ledger::execute::LoadError::from)?;
     let reached = async {
         for end in ends {
             app.projector.reached(end).await;

@@ -567,6 +567,8 @@ async fn open_streams(
     for partition in 0..config.partitions {
         infos.push(find_stream(context, &settings::stream_name(config, partition)).await?);
     }
+    // First of all: with another number of partitions, the streams that are missing should never be made.
+    settings::check_partitions(config, infos.iter().flatten())?;
     let in_use = infos.iter().flatten().any(|info| info.state.last_sequence > 0);
     let mut streams = Vec::new();
     let mut differences = Vec::new();

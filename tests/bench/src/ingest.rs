@@ -74,12 +74,7 @@ pub(crate) async fn first_answer(address: &str, request: &str, expected: u16) ->
 
 /// A bare server that stores these bytes for each request as Daybook's journal does, and answers with those.
 pub(crate) async fn storing(world: &World, kind: Kind, payload: &[u8], answer: &[u8], status: u16) -> Limit {
-    let file = |name: &str, bytes: &[u8]| {
-        let file = world.directory().join(name);
-        std::fs::write(&file, bytes).expect("a file");
-        file.display().to_string()
-    };
-    let (payload, answer) = (file("payload", payload), file("answer", answer));
+    let [payload, answer] = files(world, payload, answer);
     let status = status.to_string();
     match &world.nats {
         Some(nats) if kind != Kind::Embedded => {
@@ -90,6 +85,15 @@ pub(crate) async fn storing(world: &World, kind: Kind, payload: &[u8], answer: &
             Limit::start(&["insert", &database, &payload, &answer, &status]).await
         }
     }
+}
+
+/// What to store and what to answer, as files for a bare server.
+pub(crate) fn files(world: &World, payload: &[u8], answer: &[u8]) -> [String; 2] {
+    [("payload", payload), ("answer", answer)].map(|(name, bytes)| {
+        let file = world.directory().join(name);
+        std::fs::write(&file, bytes).expect("a file");
+        file.display().to_string()
+    })
 }
 
 /// What that server is called.

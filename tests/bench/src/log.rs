@@ -16,7 +16,9 @@ use crate::limit::Limit;
 pub(crate) async fn open(world: &World) -> Arc<dyn Journal> {
     match &world.nats {
         Some(nats) if world.kind() != Kind::Embedded => {
-            let journal = JetStreamJournal::connect(JetStreamConfig::new(nats.url())).await;
+            let partitions = world.setup().partitions;
+            let config = JetStreamConfig { partitions, ..JetStreamConfig::new(nats.url()) };
+            let journal = JetStreamJournal::connect(config).await;
             Arc::new(journal.expect("the journal opens"))
         }
         _ => {
@@ -35,13 +37,22 @@ pub(crate) fn database(world: &World) -> PathBuf {
 /// there already. Returns how many commits there are.
 pub(crate) async fn fill(world: &World, commits: u64) -> u64 {
     let journal = open(world).await;
-    let there = journal.last_sequence(0).await.expect("the journal can be read");
+    let there = length(journal.as_ref()).await;
     let per_order = Life::Refunded.commits();
     bulk::fill(journal.as_ref(), there / per_order..commits / per_order, Life::Refunded).await;
-    journal.last_sequence(0).await.expect("the journal can be read")
+    length(journal.as_ref()).await
 }
 
-/// How long it takes to read the log and drop it, in a process of its own.
+/// Commits in all partitions.
+async fn length(journal: &dyn Journal) -> u64 {
+    let mut commits = 0;
+    for partition in 0..journal.partitions() {
+        commits += journal.last_sequence(partition).await.expect("the journal can be read");
+    }
+    commits
+}
+
+/// How long it takes to read a log of one partition and drop it, in a process of its own.
 pub(crate) async fn drained(world: &World) -> Duration {
     let limit = match &world.nats {
         Some(nats) if world.kind() != Kind::Embedded => Limit::start(&["drain", &nats.url()]).await,

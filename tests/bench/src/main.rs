@@ -9,9 +9,11 @@
 //! and pictures from the JSON. Nothing here is built unless it is asked for.
 
 mod all;
+mod batch;
 mod bulk;
 mod disk;
 mod export;
+mod feed;
 mod ingest;
 mod lag;
 mod limit;
@@ -21,6 +23,7 @@ mod machine;
 mod memory;
 mod online;
 mod orders;
+mod partitions;
 mod plot;
 mod process;
 mod rebuild;
@@ -41,8 +44,8 @@ use daybook_tests::Kind;
 use report::Report;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 9] =
-    ["ingest", "webhooks", "status", "lag", "replay", "rebuild", "memory", "disk", "soak"];
+const SUITES: [&str; 11] =
+    ["ingest", "webhooks", "status", "lag", "batch", "feed", "replay", "rebuild", "memory", "disk", "soak"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -63,12 +66,18 @@ enum What {
     Status(status::Choice),
     /// From a webhook to the long poll that waits for it.
     Lag(Options),
+    /// Checkouts a second in batches, each stored before the answer.
+    Batch(Options),
+    /// Events a second of the feed, to few readers and to many.
+    Feed(Options),
     /// A long time at half the limit.
     Soak(soak::Choice),
     /// Commits a second when every order is folded and nothing is stored.
     Replay(Options),
     /// Commits a second when the views are folded anew, and the memory that takes.
     Rebuild(Options),
+    /// Checkouts and rebuilds with a log in four streams, beside one. On JetStream alone.
+    Partitions(Options),
     /// Memory of an idle server with many orders.
     Memory(Options),
     /// Bytes of the journal's and the views' files.
@@ -101,6 +110,9 @@ enum What {
     /// The same for the suite `lag`.
     #[command(hide = true)]
     LagLoad,
+    /// Reads server-sent events; started by the benchmarks themselves.
+    #[command(hide = true)]
+    Readers,
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
@@ -113,17 +125,23 @@ impl What {
     /// Whether it needs a server to measure.
     fn measures(&self) -> bool {
         match self {
-            What::Report { .. } | What::Plot { .. } | What::Load | What::LagLoad | What::Limit { .. } => {
-                false
-            }
+            What::Report { .. }
+            | What::Plot { .. }
+            | What::Load
+            | What::LagLoad
+            | What::Readers
+            | What::Limit { .. } => false,
             What::All(_)
             | What::Ingest(_)
             | What::Webhooks(_)
             | What::Status(_)
             | What::Lag(_)
+            | What::Batch(_)
+            | What::Feed(_)
             | What::Soak(_)
             | What::Replay(_)
             | What::Rebuild(_)
+            | What::Partitions(_)
             | What::Memory(_)
             | What::Disk(_)
             | What::RebuildOnline(_)
@@ -218,11 +236,15 @@ fn main() {
             What::Soak(choice) => soak::run(choice).await,
             What::Replay(options) => replay::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Partitions(options) => partitions::run(options).await,
             What::Memory(options) => memory::run(options).await,
             What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
+            What::Batch(options) => batch::run(options).await,
+            What::Feed(options) => feed::run(options).await,
             What::Load => load::generate().await,
+            What::Readers => load::read().await,
             What::LagLoad => lag::generate().await,
             What::Limit { of } => limit::serve(of).await,
         }

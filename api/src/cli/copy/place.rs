@@ -112,6 +112,7 @@ impl Place {
                 "[nats]".to_owned(),
                 format!("url = {:?}", self.address()),
                 format!("prefix = {:?}", config.prefix),
+                format!("partitions = {}", config.partitions),
                 format!("replicas = {}", config.replicas),
                 format!("compression = {}", config.compression),
             ],

@@ -34,6 +34,23 @@ pub(super) fn check_names(config: &JetStreamConfig) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Refuses streams that were made for another number of partitions.
+pub(super) fn check_partitions<'a>(
+    config: &JetStreamConfig,
+    mut streams: impl Iterator<Item = &'a Info>,
+) -> Result<(), OpenError> {
+    let made_for = |info: &Info| info.config.metadata.get(PARTITIONS)?.parse::<u16>().ok();
+    let Some(made_for) = streams.find_map(made_for).filter(|made_for| *made_for != config.partitions) else {
+        return Ok(());
+    };
+    let JetStreamConfig { prefix, partitions, .. } = config;
+    Err(OpenError::Refused(format!(
+        "the journal {prefix} was made with {made_for} partitions, and {partitions} are configured. An order is found \
+         by this number, so it stays for the life of a journal: configure `partitions = {made_for}`, or copy the ledger \
+         to streams with another prefix and the number that you want, with `daybook copy`"
+    )))
+}
+
 pub(super) fn stream_name(config: &JetStreamConfig, partition: u16) -> String {
     format!("{}-{partition}", config.prefix)
 }

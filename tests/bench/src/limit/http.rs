@@ -23,12 +23,12 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    fn answered(&self) -> (StatusCode, [(&'static str, &'static str); 1], Bytes) {
+    pub(super) fn answered(&self) -> (StatusCode, [(&'static str, &'static str); 1], Bytes) {
         (self.status, [("content-type", "application/json")], self.answer.clone())
     }
 }
 
-async fn listen(routes: Router) {
+pub(super) async fn listen(routes: Router) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("an address"));
     std::io::stdout().flush().expect("somebody who reads");
@@ -70,6 +70,31 @@ pub(super) async fn publish(url: &str, exchange: Exchange) {
     listen(Router::new().route("/", post(answer)).with_state((client, exchange))).await;
 }
 
+/// A database as Daybook keeps its own, with the one table that cannot be left out.
+pub(super) fn open(database: &Path) -> Connection {
+    let connection = Connection::open(database).expect("a database");
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             CREATE TABLE IF NOT EXISTS commits (sequence INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
+        )
+        .expect("a table");
+    connection
+}
+
+/// Writes rows in one transaction, which is on disk then.
+pub(super) fn store<'a>(connection: &mut Connection, rows: impl Iterator<Item = &'a Bytes>) {
+    let transaction = connection.transaction().expect("a transaction");
+    {
+        let mut statement =
+            transaction.prepare_cached("INSERT INTO commits (bytes) VALUES (?1)").expect("a statement");
+        for bytes in rows {
+            statement.execute([&bytes[..]]).expect("an insert");
+        }
+    }
+    transaction.commit().expect("a commit");
+}
+
 /// A row that waits to be written, and what is done when it is on disk.
 pub(super) struct Waiting {
     pub(super) bytes: Bytes,
@@ -78,27 +103,12 @@ pub(super) struct Waiting {
 
 /// A thread that writes all that waits in one transaction.
 pub(super) fn group_commit(database: &Path) -> mpsc::Sender<Waiting> {
-    let mut connection = Connection::open(database).expect("a database");
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-             CREATE TABLE IF NOT EXISTS commits (sequence INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
-        )
-        .expect("a table");
+    let mut connection = open(database);
     let (requests, mut waiting) = mpsc::channel::<Waiting>(1024);
     std::thread::spawn(move || {
         let mut batch = Vec::new();
         while waiting.blocking_recv_many(&mut batch, 1024) > 0 {
-            let transaction = connection.transaction().expect("a transaction");
-            {
-                let mut statement = transaction
-                    .prepare_cached("INSERT INTO commits (bytes) VALUES (?1)")
-                    .expect("a statement");
-                for row in &batch {
-                    statement.execute([&row.bytes[..]]).expect("an insert");
-                }
-            }
-            transaction.commit().expect("a commit");
+            store(&mut connection, batch.iter().map(|row| &row.bytes));
             for row in batch.drain(..) {
                 (row.when_stored)();
             }

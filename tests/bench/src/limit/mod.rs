@@ -1,6 +1,8 @@
 //! The other side of each comparison: servers and readers that do only what cannot be left out.
 
+mod batch;
 mod delivery;
+mod feed;
 mod http;
 mod log;
 
@@ -31,6 +33,29 @@ pub(crate) enum Of {
         database: PathBuf,
         #[command(flatten)]
         exchange: Files,
+    },
+    /// Publish a file's bytes many times for each request and answer when JetStream has acknowledged all.
+    PublishBatch {
+        /// Where nats-server is.
+        url: String,
+        #[command(flatten)]
+        exchange: Files,
+        /// How many times.
+        messages: usize,
+    },
+    /// Insert a file's bytes many times for each request and answer when the transaction is on disk.
+    InsertBatch {
+        /// The database.
+        database: PathBuf,
+        #[command(flatten)]
+        exchange: Files,
+        /// How many times.
+        rows: usize,
+    },
+    /// Stream a file of server-sent events to whoever asks.
+    Feed {
+        /// The events.
+        events: PathBuf,
     },
     /// Answer each request with a file's bytes.
     Constant {
@@ -94,6 +119,13 @@ pub(crate) async fn serve(of: Of) {
     match of {
         Of::Publish { url, exchange } => http::publish(&url, exchange.read()).await,
         Of::Insert { database, exchange } => http::insert(&database, exchange.read()).await,
+        Of::PublishBatch { url, exchange, messages } => {
+            batch::publish(&url, exchange.read(), messages).await;
+        }
+        Of::InsertBatch { database, exchange, rows } => {
+            batch::insert(&database, exchange.read(), rows).await;
+        }
+        Of::Feed { events } => feed::serve(read(&events)).await,
         Of::Constant { body } => http::constant(read(&body)).await,
         Of::Deliver { url, payload, rate, seconds } => {
             delivery::deliver(&url, read(&payload), rate, Duration::from_secs(seconds)).await;

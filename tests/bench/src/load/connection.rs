@@ -76,13 +76,14 @@ fn complete(bytes: &[u8]) -> Option<(u16, usize)> {
     Some((status, end + length))
 }
 
-/// An HTTP/1.1 request as it goes over the wire.
+/// An HTTP/1.1 request as it goes over the wire; a body is JSON unless the headers say what else it is.
 pub(crate) fn render(method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     let content = if body.is_empty() {
         String::new()
     } else {
-        format!("content-type: application/json\r\ncontent-length: {length}\r\n")
+        let kind = if headers.contains("content-type: ") { "" } else { "content-type: application/json\r\n" };
+        format!("{kind}content-length: {length}\r\n")
     };
     format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}{content}\r\n{body}")
 }

@@ -8,6 +8,7 @@
 
 mod connection;
 mod generator;
+mod readers;
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 pub(crate) use connection::{Connection, render};
 pub(crate) use generator::{due, generate, wait_until};
+pub(crate) use readers::{Delivered, Readers, read};
 
 /// What to send.
 #[derive(Clone, Serialize, Deserialize)]
