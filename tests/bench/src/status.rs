@@ -4,10 +4,9 @@
 
 use daybook_tests::World;
 
-use crate::ingest::{address, checkouts, first_answer};
+use crate::ingest::{address, caught_up, checkouts, first_answer};
 use crate::limit::Limit;
 use crate::load::{self, Requests};
-use crate::online::wait_until_ready;
 use crate::report::{Goal, Report, Row, Side};
 use crate::table::thousands;
 use crate::versus::{Target, compare};
@@ -110,7 +109,7 @@ async fn beside_ingest(options: &Options, world: &World, polls: &Target) -> impl
     let (round, checkouts) = (options.round(), checkouts(world));
     let poll_rate = polls.closed(CONNECTIONS, round).await.rate() / 4;
     let ingest_rate = checkouts.closed(CONNECTIONS, round).await.rate() / 2;
-    wait_until_ready(&world.shop()).await;
+    caught_up(world).await;
     let (mut idle, mut busy) = (Side::new("Daybook, polls alone"), Side::new("Daybook"));
     for _ in 0..options.rounds() {
         let alone = polls.open(CONNECTIONS, round, poll_rate).await;
@@ -122,7 +121,7 @@ async fn beside_ingest(options: &Options, world: &World, polls: &Target) -> impl
         );
         busy.add(beside.latency.value_at_quantile(0.99));
         busy.add_latency(poll_rate, &beside);
-        wait_until_ready(&world.shop()).await;
+        caught_up(world).await;
     }
     let what = format!("{}, p99 beside {} checkouts/s", polls.name, thousands(ingest_rate));
     let row = Row::new(&what, "µs", busy).over(CONNECTIONS).against(idle);
