@@ -6,7 +6,7 @@ use std::process::Command;
 use clap::ValueEnum;
 
 use crate::report::Report;
-use crate::{Options, SUITES, table};
+use crate::{Options, SUITES, plot, table};
 
 /// Runs each suite in a process of its own, so that the others go on when one fails. Panics at the end if one did.
 pub(crate) fn run(options: &Options) {
@@ -30,9 +30,30 @@ pub(crate) fn run(options: &Options) {
     assert!(failed.is_empty(), "these suites failed: {}", failed.join(", "));
 }
 
-/// Prints the tables of the reports in a directory.
-pub(crate) fn report(from: &Path) {
-    for report in Report::read_all(from, &SUITES) {
-        print!("{}", table::of(&report));
+/// The tables of reports, with the plots beside them.
+pub(crate) fn markdown(reports: &[Report]) -> String {
+    let judged: Vec<bool> =
+        reports.iter().flat_map(|report| &report.rows).filter_map(|row| row.met).collect();
+    let met = judged.iter().filter(|met| **met).count();
+    let mut text = format!("{met} of {} goals are met.\n", judged.len());
+    let link = |plot: plot::Plot| format!("\n![{}](benchmarks/{}.svg)\n", plot.heading, plot.name);
+    text.extend(plot::of_all(reports).into_iter().map(link));
+    for report in reports {
+        text.push_str(&table::of(report));
+        text.extend(plot::of(report).into_iter().map(link));
     }
+    text
+}
+
+/// What the tables stand between in a page.
+const MARKS: [&str; 2] = ["<!-- figures -->\n", "<!-- end of figures -->\n"];
+
+/// Replaces what stands between the marks of a page.
+pub(crate) fn put_into(page: &Path, tables: &str) {
+    let text = std::fs::read_to_string(page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
+    let [begin, end] = MARKS;
+    let parts = text.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) = parts.unwrap_or_else(|| panic!("{} has no marks for figures", page.display()));
+    let text = format!("{before}{begin}\n{tables}\n{end}{after}");
+    std::fs::write(page, text).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
 }

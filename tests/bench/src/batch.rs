@@ -4,14 +4,13 @@ use std::fmt::Write;
 
 use daybook_tests::client::ACME;
 use daybook_tests::{Kind, Setup, World};
-use ledger::codec;
 
 use crate::ingest::{address, caught_up, files, first_answer};
 use crate::limit::Limit;
 use crate::load::{self, Load, Requests};
 use crate::report::{Goal, Report, Row, Side};
 use crate::table::thousands;
-use crate::{Options, name};
+use crate::{Options, log, name};
 
 /// Commands of a batch.
 const SIZES: [u64; 2] = [1_000, 10_000];
@@ -39,7 +38,7 @@ async fn measure(world: &World, options: &Options, size: u64) -> Row {
         !line.is_empty() && !line.contains(r#""status":202"#)
     });
     assert!(refused.is_none(), "{}", String::from_utf8_lossy(refused.unwrap_or_default()));
-    let payload = codec::encode(&world.log().await.commits[0].commit);
+    let payload = log::newest(world).await;
     let limit = storing(world, &payload, &answer, size).await;
     let (mut ours, mut bare) = (Side::new("Daybook"), Side::new(limit_name(world.kind())));
     // The first round of each is not counted.

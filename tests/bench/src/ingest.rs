@@ -2,14 +2,13 @@
 
 use daybook_tests::client::ACME;
 use daybook_tests::{Kind, Setup, World};
-use ledger::codec;
-use reqwest::Method;
 
 use crate::limit::Limit;
 use crate::load::{self, Connection, Requests};
+use crate::online::wait_until_ready;
 use crate::report::{Goal, Report, Row};
 use crate::versus::{Target, compare};
-use crate::{Options, name};
+use crate::{Options, log, name};
 
 /// What a shop sends: small, and with what most shops have to say.
 const CHECKOUT: &str = r#"{"amount":{"value":1999,"currency":"EUR"},"merchant_reference":"A-1001","payment_method":{"type":"card","token":"tok_visa"}}"#;
@@ -22,7 +21,7 @@ pub(crate) async fn run(options: Options) {
         let world = World::with(kind, Setup::default()).await;
         let ours = checkouts(&world);
         let answer = first_answer(&ours.address, &checkout(KEY), 202).await;
-        let payload = codec::encode(&world.log().await.commits[0].commit);
+        let payload = log::newest(&world).await;
         let limit = storing(&world, kind, &payload, &answer, 202).await;
         let bare = Target {
             name: limit_name(kind).to_owned(),
@@ -106,10 +105,5 @@ pub(crate) fn limit_name(kind: Kind) -> &'static str {
 
 /// The views catch up before the other side's turn, so that neither pays for the other's work.
 pub(crate) async fn caught_up(world: &World) {
-    let client = world.shop();
-    daybook_tests::eventually("views that have caught up", async || {
-        let ready = client.anonymous(Method::GET, "/readyz").send().await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
+    wait_until_ready(&world.shop()).await;
 }

@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 use daybook_tests::client::ACME;
 use daybook_tests::{Kind, World};
 use hdrhistogram::Histogram;
-use ledger::codec;
 use serde::{Deserialize, Serialize};
 use standardwebhooks::Webhook;
 use tokio::task::JoinSet;
 
-use crate::ingest::address;
+use crate::ingest::{address, first_answer};
 use crate::limit::Limit;
 use crate::load::{self, Connection, Round, Running, buckets, histogram, wait_until};
 use crate::report::{Goal, Report, Row, Side};
 use crate::webhooks::capture;
-use crate::{Options, name, orders};
+use crate::{Options, log, name, orders};
 
 /// Webhooks a second.
 const RATE: u64 = 200;
@@ -58,9 +57,10 @@ pub(crate) async fn run(options: Options) {
     let (rounds, a_round) = (options.rounds() as u64, RATE * options.round().as_secs());
     let signer = Webhook::new(ACME.secret).expect("a secret");
     for kind in options.kinds() {
-        let world = orders::world(kind, (1 + rounds) * a_round).await;
+        let world = orders::world(kind, 1 + (1 + rounds) * a_round).await;
+        first_answer(&address(&world), &capture(&signer, 0), 200).await;
         let payload = world.directory().join("payload");
-        std::fs::write(&payload, codec::encode(&world.log().await.commits[0].commit)).expect("a file");
+        std::fs::write(&payload, log::newest(&world).await).expect("a file");
         let payload = payload.display().to_string();
         let mut sides: [[Side; 3]; 2] = ["p50", "p99"].map(|_| {
             let raw = match kind {
@@ -71,7 +71,8 @@ pub(crate) async fn run(options: Options) {
         });
         for round in 0..=rounds {
             let raw = raw(&world, &payload, options.round()).await;
-            let turns = (round * a_round..(round + 1) * a_round).map(|number| turn(&signer, number));
+            let first = 1 + round * a_round;
+            let turns = (first..first + a_round).map(|number| turn(&signer, number));
             let load = Load { address: address(&world), turns: turns.collect() };
             let mut running = Running::start("lag-load", &load).await;
             let seen: Seen = running.line().await.expect("what the load saw");

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use daybook_tests::{Kind, World};
+use ledger::ids::Position;
 use ledger::journal::Journal;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
@@ -26,6 +28,20 @@ pub(crate) async fn open(world: &World) -> Arc<dyn Journal> {
             Arc::new(journal.expect("the journal opens"))
         }
     }
+}
+
+/// The newest commit of a log in one partition, byte for byte as it is stored, also while a server writes it.
+pub(crate) async fn newest(world: &World) -> Bytes {
+    let journal: Arc<dyn Journal> = match world.kind() {
+        Kind::Embedded => {
+            let journal = EmbeddedJournal::open_read_only(database(world)).await;
+            Arc::new(journal.expect("the journal opens"))
+        }
+        Kind::JetStreamNewest | Kind::JetStreamOldest => open(world).await,
+    };
+    let sequence = journal.last_sequence(0).await.expect("the journal can be read");
+    let stored = journal.at(Position { partition: 0, sequence }).await.expect("the journal can be read");
+    stored.expect("a commit").bytes
 }
 
 /// The file of an embedded journal.

@@ -42,6 +42,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
+use report::Report;
+
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
 const SUITES: [&str; 11] =
     ["ingest", "webhooks", "status", "lag", "batch", "feed", "replay", "rebuild", "memory", "disk", "soak"];
@@ -92,6 +94,9 @@ enum What {
         /// Where the reports are.
         #[arg(long, default_value_os_t = reports())]
         from: PathBuf,
+        /// Put them between the marks of this page instead.
+        #[arg(long)]
+        into: Option<PathBuf>,
     },
     /// Draws the plots of all reports in a directory, as SVG.
     Plot {
@@ -221,8 +226,14 @@ fn main() {
         match cli.what {
             What::All(options) => all::run(&options),
             What::Scale(choice) => scale::run(&choice),
-            What::Report { from } => all::report(&from),
-            What::Plot { from, to } => plot::draw(&from, &to),
+            What::Report { from, into } => {
+                let tables = all::markdown(&Report::read_all(&from, &SUITES));
+                match into {
+                    Some(page) => all::put_into(&page, &tables),
+                    None => print!("{tables}"),
+                }
+            }
+            What::Plot { from, to } => plot::draw(&Report::read_all(&from, &SUITES), &to),
             What::Ingest(options) => ingest::run(options).await,
             What::Webhooks(options) => webhooks::run(options).await,
             What::Status(choice) => status::run(choice).await,

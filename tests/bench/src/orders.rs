@@ -5,13 +5,16 @@ use daybook_tests::{Kind, Setup, World};
 
 use crate::bulk::{self, Life};
 use crate::online::wait_until_ready;
+use crate::table::thousands;
 use crate::{load, log};
 
 /// A world with the orders `0..orders` of the tenant `acme`, each opened and not paid yet.
 pub(crate) async fn world(kind: Kind, orders: u64) -> World {
     let mut world = World::with(kind, Setup::default()).await;
     world.servers[0].stop().await;
+    eprintln!("writing a log of {} orders", thousands(orders));
     bulk::fill(log::open(&world).await.as_ref(), 0..orders, Life::Opened).await;
+    eprintln!("the server folds it");
     world.servers[0].respawn();
     wait_until_ready(&world.shop()).await;
     world

@@ -51,7 +51,7 @@ pub(crate) async fn run(choice: Choice) {
         rows.extend(judged(&seen, rate).map(|row| row.on(name(kind)).over(CONNECTIONS)));
         samples.extend(seen.samples);
     }
-    let title = format!("Soak: {minutes} minutes at half the limit");
+    let title = format!("Soak: {minutes} min at half the limit, or what was asked for");
     let mut report = Report::new("soak", &title, options.quick, rows);
     report.samples = samples;
     report.publish(&options.out());

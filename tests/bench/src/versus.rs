@@ -55,6 +55,10 @@ pub(crate) async fn compare(
         settle().await;
     }
     let rate = our_side.median / 2;
+    eprintln!(
+        "{connections} connections: {} beside {} a second; now both at {rate}",
+        our_side.median, other_side.median
+    );
     for _ in 0..options.rounds() {
         other_side.add_latency(rate, &other.open(connections, options.round(), rate).await);
         our_side.add_latency(rate, &ours().await.open(connections, options.round(), rate).await);

@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use daybook_tests::client::{ACME, SOURCE, now};
-use ledger::codec;
 use standardwebhooks::Webhook;
 
 use crate::ingest::{address, caught_up, first_answer, limit_name, storing};
 use crate::load::{self, Requests};
 use crate::report::{Goal, Report, Row};
 use crate::versus::{Target, compare};
-use crate::{Options, bulk, name, orders};
+use crate::{Options, bulk, log, name, orders};
 
 const CONNECTIONS: [usize; 2] = [64, 256];
 
@@ -24,7 +23,7 @@ pub(crate) async fn run(options: Options) {
         let world = orders::world(kind, 1 + a_round * rounds as u64).await;
         let first = capture(&signer, 0);
         let answer = first_answer(&address(&world), &first, 200).await;
-        let payload = codec::encode(&world.log().await.commits.last().expect("a commit").commit);
+        let payload = log::newest(&world).await;
         let limit = storing(&world, kind, &payload, &answer, 200).await;
         let bare = Target {
             name: limit_name(kind).to_owned(),

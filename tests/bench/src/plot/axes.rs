@@ -60,5 +60,5 @@ impl Axes {
 
 /// A value beside an axis: with a decimal when it is small.
 pub(super) fn label(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    if value > 0.0 && value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }

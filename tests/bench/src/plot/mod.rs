@@ -10,7 +10,6 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
-use crate::SUITES;
 use crate::report::{Goal, Report, Row, Sample};
 use crate::table::hundredths;
 use axes::{Axes, Scale};
@@ -22,42 +21,58 @@ const GOAL: &str = "#c0392b";
 /// What lies behind everything else.
 const GRID: &str = "#e4e4e4";
 
-/// Draws what there is to draw of the reports in `from` into the directory `to`.
-pub(crate) fn draw(from: &Path, to: &Path) {
+/// A picture of reports.
+pub(crate) struct Plot {
+    /// Its file's name without the ending.
+    pub(crate) name: String,
+    /// What it shows.
+    pub(crate) heading: String,
+    picture: Picture,
+}
+
+impl Plot {
+    fn new(name: &str, heading: &str, picture: Picture) -> Self {
+        Plot { name: name.to_owned(), heading: heading.to_owned(), picture }
+    }
+}
+
+/// Draws what there is to draw of these reports into a directory.
+pub(crate) fn draw(reports: &[Report], to: &Path) {
     std::fs::create_dir_all(to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
-    let write = |name: String, picture: Picture| {
-        let file = to.join(format!("{name}.svg"));
-        std::fs::write(&file, picture.finish()).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    for plot in of_all(reports).into_iter().chain(reports.iter().flat_map(of)) {
+        let file = to.join(format!("{}.svg", plot.name));
+        std::fs::write(&file, plot.picture.finish()).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         println!("{}", file.display());
-    };
-    let reports = Report::read_all(from, &SUITES);
-    let (limits, times): (Vec<_>, Vec<_>) = ratios(&reports).partition(|bar| bar.goal <= 100);
-    if !limits.is_empty() {
-        write(
-            "ratios".to_owned(),
-            bars("Daybook as a share of the limit; the red mark is the goal", &limits),
-        );
     }
-    if !times.is_empty() {
-        write(
-            "peers".to_owned(),
-            bars("Daybook as a multiple of its peers; the red mark is the goal", &times),
-        );
-    }
-    for report in &reports {
-        for journal in ["embedded", "jetstream"] {
-            let on = |row: &&Row| row.journal.as_deref() == Some(journal);
-            let mut rows = report.rows.iter().filter(on);
-            if let Some(picture) = rows.find_map(|row| latencies(&report.suite, row)) {
-                write(format!("latency-{}-{journal}", report.suite), picture);
-            }
-            let samples: Vec<&Sample> =
-                report.samples.iter().filter(|sample| sample.journal == journal).collect();
-            if samples.len() > 1 {
-                write(format!("{}-{journal}", report.suite), over_time(&report.title, journal, &samples));
-            }
+}
+
+/// What shows the reports together.
+pub(crate) fn of_all(reports: &[Report]) -> Vec<Plot> {
+    let (limits, times): (Vec<_>, Vec<_>) = ratios(reports).partition(|bar| bar.goal <= 100);
+    let several = [
+        ("ratios", "Daybook beside the limit, which is 1.00; the red mark is the goal", limits),
+        ("peers", "Daybook beside its peers, which are 1.00; the red mark is the goal", times),
+    ];
+    let drawn = several.into_iter().filter(|(_, _, rows)| !rows.is_empty());
+    drawn.map(|(name, heading, rows)| Plot::new(name, heading, bars(heading, &rows))).collect()
+}
+
+/// What shows one report: of each journal the latencies of the first row that has some, and what went on over time.
+pub(crate) fn of(report: &Report) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for journal in ["embedded", "jetstream"] {
+        let name = format!("{}-{journal}", report.suite);
+        let mut rows = report.rows.iter().filter(|row| row.journal.as_deref() == Some(journal));
+        if let Some((heading, picture)) = rows.find_map(|row| latencies(&report.suite, row)) {
+            plots.push(Plot::new(&format!("latency-{name}"), &heading, picture));
+        }
+        let samples: Vec<_> = report.samples.iter().filter(|sample| sample.journal == journal).collect();
+        if samples.len() > 1 {
+            let heading = format!("{}: {journal}", report.title);
+            plots.push(Plot::new(&name, &heading, over_time(&heading, &samples)));
         }
     }
+    plots
 }
 
 /// One bar: ours in percent of the other side, and the goal.
@@ -67,9 +82,10 @@ struct Bar {
     goal: u64,
 }
 
-/// The rows that should be at least so much of the other side.
+/// The rows that should be at least so much of the other side. A soak has pictures of its own.
 fn ratios(reports: &[Report]) -> impl Iterator<Item = Bar> {
-    let rows = reports.iter().flat_map(|report| report.rows.iter().map(move |row| (report, row)));
+    let rows = reports.iter().filter(|report| report.samples.is_empty());
+    let rows = rows.flat_map(|report| report.rows.iter().map(move |row| (report, row)));
     rows.filter_map(|(report, row)| {
         let Some(Goal::PercentAtLeast(goal)) = row.goal else { return None };
         let mut label = format!("{}: {}", report.suite, row.name);
@@ -98,7 +114,7 @@ fn bars(heading: &str, bars: &[Bar]) -> Picture {
 }
 
 /// How long requests took, by how many took no longer. None if that was not measured.
-fn latencies(suite: &str, row: &Row) -> Option<Picture> {
+fn latencies(suite: &str, row: &Row) -> Option<(String, Picture)> {
     let ours = row.ours.latency.as_ref()?;
     let other = row.against.as_ref().and_then(|side| Some((side.name.as_str(), side.latency.as_ref()?)));
     let most = other.iter().map(|(_, latency)| latency.max).fold(ours.max, u64::max);
@@ -128,7 +144,7 @@ fn latencies(suite: &str, row: &Row) -> Option<Picture> {
     axes.curve(&mut picture, &percentiles(&ours.histogram), OURS);
     let beside = other.map(|(name, _)| (name, OTHER));
     legend(&mut picture, 365.0, &[Some(("Daybook", OURS)), beside]);
-    Some(picture)
+    Some((heading, picture))
 }
 
 /// How far the curves of latencies go: one minus the percentile, as a power of ten.
@@ -137,10 +153,12 @@ const NINES: u32 = 4;
 /// Points of a curve: how many nines, and the microseconds.
 fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     const STEPS: u32 = 40;
-    let points = (0..=NINES * STEPS).map(|step| {
-        let nines = f64::from(step) / f64::from(STEPS);
-        (nines, histogram.value_at_quantile(1.0 - 10f64.powf(-nines)) as f64)
-    });
+    // Where fewer than one request is left there is nothing to draw.
+    let known = (histogram.len().max(1) as f64).log10();
+    let all = (0..=NINES * STEPS).map(|step| f64::from(step) / f64::from(STEPS));
+    let points = all
+        .take_while(|&nines| nines <= known)
+        .map(|nines| (nines, histogram.value_at_quantile(1.0 - 10f64.powf(-nines)) as f64));
     points.collect()
 }
 
@@ -153,14 +171,17 @@ fn legend(picture: &mut Picture, y: f64, entries: &[Option<(&str, &str)>]) {
 }
 
 /// Rate, latency and memory, one below the other.
-fn over_time(title: &str, journal: &str, samples: &[&Sample]) -> Picture {
+fn over_time(heading: &str, samples: &[&Sample]) -> Picture {
     type Panel = (&'static str, &'static [fn(&Sample) -> f64]);
     let panels: [Panel; 4] = [
         ("requests/s", &[|sample| sample.rate as f64]),
-        ("p99 and p50, ms", &[|sample| sample.p99 as f64 / 1e3, |sample| sample.p50 as f64 / 1e3]),
+        (
+            "p99 (blue) and p50 (grey), ms",
+            &[|sample| sample.p99 as f64 / 1e3, |sample| sample.p50 as f64 / 1e3],
+        ),
         ("resident memory, MiB", &[|sample| sample.rss_kib as f64 / 1024.0]),
         (
-            "views and journal on disk, MiB",
+            "views (blue) and journal (grey) on disk, MiB",
             &[
                 |sample| sample.views_bytes as f64 / 1_048_576.0,
                 |sample| sample.journal_bytes as f64 / 1_048_576.0,
@@ -168,8 +189,7 @@ fn over_time(title: &str, journal: &str, samples: &[&Sample]) -> Picture {
         ),
     ];
     const HEIGHT: f64 = 150.0;
-    let mut picture =
-        Picture::new(760.0, 50.0 + HEIGHT * panels.len() as f64, &format!("{title}: {journal}"));
+    let mut picture = Picture::new(760.0, 50.0 + HEIGHT * panels.len() as f64, heading);
     let end = samples.last().map_or(1.0, |sample| sample.at as f64);
     for (index, (name, lines)) in panels.into_iter().enumerate() {
         let values = lines.iter().flat_map(|value| samples.iter().map(|sample| value(sample)));
