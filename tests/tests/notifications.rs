@@ -29,7 +29,7 @@ daybook_tests::in_each_world!(
 daybook_tests::in_a_partitioned_world!(
     super::notified(1);
     every_status_change_is_told_once_with_what_it_is,
-    a_status_change_outlives_a_kill_before_its_delivery,
+    a_stop_in_good_order_repeats_nothing_and_the_next_start_does_not_wait,
 );
 
 /// In worlds that begin without an endpoint.

@@ -21,6 +21,7 @@ daybook_tests::in_a_partitioned_world!(
     what_one_node_acknowledged_is_read_on_the_other,
     every_partition_is_signed_proven_and_verified,
     another_number_of_partitions_stops_the_start,
+    what_cannot_be_read_stops_its_partition_alone,
 );
 
 const PARTITIONS: u16 = 4;
@@ -146,8 +147,7 @@ async fn a_history_is_told_in_one_order_on_every_node(world: World) {
     fill(world.log().await.journal, 0..ORDERS).await;
     let log = world.log().await;
     let expected = merged(&log);
-    let mut tellings = Vec::new();
-    for node in 0..2 {
+    for (node, cut_after) in [(0, usize::MAX), (1, 150)] {
         let shop = world.client(node, ACME);
         // Once the node's views show it all, the whole feed is history.
         eventually("views of everything", async || {
@@ -156,15 +156,16 @@ async fn a_history_is_told_in_one_order_on_every_node(world: World) {
         })
         .await;
         let mut feed = shop.feed(None).await;
-        let mut told = Vec::new();
-        for _ in 0..expected.len() {
+        let mut told: Vec<Entry> = Vec::new();
+        while told.len() < expected.len() {
+            if told.len() % cut_after == cut_after - 1 {
+                feed = reconnect(&shop, told.last()).await;
+            }
             told.push(feed.next_commit().await.expect("a connection that stands"));
         }
         let positions: Vec<String> = told.iter().map(|entry| position(entry).to_string()).collect();
-        assert_eq!(positions, expected, "what was decided first is told first");
-        tellings.push(told.into_iter().map(|entry| entry.id).collect::<Vec<_>>());
+        assert_eq!(positions, expected, "what was decided first is told first, also after a cut");
     }
-    assert_eq!(tellings[0], tellings[1], "whichever node is asked");
 }
 
 /// The tenant's commits, of the next ones of all partitions always the one that was decided first.
@@ -295,6 +296,37 @@ async fn another_number_of_partitions_stops_the_start(world: World) {
     }
 }
 
+async fn what_cannot_be_read_stops_its_partition_alone(world: World) {
+    let nats = world.nats.as_ref().expect("a nats-server").url();
+    let context = async_nats::jetstream::new(async_nats::connect(nats).await.expect("a connection"));
+    let subject = format!("daybook.2.acme.{}", uuid::Uuid::now_v7());
+    let stored = context.publish(subject, "not a commit".into()).await.expect("sent");
+    let at = Position { partition: 2, sequence: stored.await.expect("stored").sequence };
+    let orders = captured_orders(&world, 8).await;
+    for (number, order) in orders.iter().enumerate() {
+        if number % usize::from(PARTITIONS) == 2 {
+            // The node that acknowledged it reads it from the log.
+            let status = world.client(number % 2, ACME).status(order).await;
+            assert_eq!(status.text("/status"), "captured");
+            continue;
+        }
+        for node in 0..2 {
+            world.client(node, ACME).wait_for(order, "captured").await;
+        }
+    }
+    for node in 0..2 {
+        let reply = Reply::to(world.client(node, ACME).anonymous(Method::GET, "/readyz")).await.expect(503);
+        assert!(reply.body().contains(&format!("halted in front of {at}")), "{}", reply.body());
+    }
+    // The feed tells of the other three, and waits in the fourth.
+    let mut feed = world.shop().feed(None).await;
+    for _ in 0..12 {
+        let entry = feed.next_commit().await.expect("a connection that stands");
+        assert_ne!(position(&entry).partition, at.partition);
+        assert_eq!(vector(&entry.id)[usize::from(at.partition)], at.sequence - 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_goes_on_in_every_partition_where_it_was() {
     let setup = Setup { partitions: PARTITIONS, ..Setup::demo() };
@@ -316,9 +348,15 @@ async fn the_sandbox_goes_on_in_every_partition_where_it_was() {
         (vector(text.split_whitespace().next()?).iter().sum::<u64>() == last).then_some(())
     })
     .await;
-    world.servers[0].kill();
-    world.servers[0].restart().await;
-    let order = shop.submit(&body).await;
-    shop.wait_for(&order, "captured").await;
+    // And where it was in a log of another number of partitions does not hold it up.
+    for place_of_another_log in [false, true] {
+        world.servers[0].kill();
+        if place_of_another_log {
+            std::fs::write(&place, format!("0-3 {}\n", orders[0])).expect("a file");
+        }
+        world.servers[0].restart().await;
+        let order = shop.submit(&body).await;
+        shop.wait_for(&order, "captured").await;
+    }
     world.log().await.assert_nothing_is_there_twice();
 }

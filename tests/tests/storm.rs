@@ -40,7 +40,7 @@ mod partitioned {
     async fn the_same_webhooks_in_any_order_end_in_the_same_place_in_a_log_of_four_partitions() {
         let setup = super::Setup { partitions: 4, ..super::Setup::two_nodes() };
         let world = super::World::with(super::Kind::JetStreamNewest, setup);
-        super::storm(world.await, super::webhooks() / 10).await;
+        super::storm(world.await, super::webhooks() / 20).await;
     }
 }
 

@@ -55,6 +55,11 @@ impl DoorError {
         }
     }
 
+    /// Whether the request cannot be understood there.
+    pub(super) fn is_bad_request(&self) -> bool {
+        matches!(self, DoorError::Refused(StatusCode::BAD_REQUEST))
+    }
+
     /// Whether there is no such order for us.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, DoorError::Refused(StatusCode::NOT_FOUND))

@@ -65,6 +65,14 @@ impl Lost {
             Lost::Unreadable(_) => false,
         }
     }
+
+    /// Whether the place to go on from was refused: it is one in another log.
+    fn is_lost_place(&self) -> bool {
+        match self {
+            Lost::Door(error) => error.is_bad_request(),
+            Lost::Stream(_) | Lost::Closed | Lost::Silence | Lost::Unreadable(_) => false,
+        }
+    }
 }
 
 /// Sends on what the feed says after `cursor`, until nobody listens.
@@ -77,6 +85,14 @@ pub(super) async fn follow(doors: Arc<Doors>, mut cursor: Option<String>, listen
         if cursor != before {
             backoff = Backoff::default();
             complaint.clear();
+        }
+        if lost.is_lost_place() && cursor.is_some() {
+            let after = cursor.take();
+            tracing::warn!(
+                after,
+                "sandbox: its place is not one in this log; it reads it from the beginning"
+            );
+            continue;
         }
         let said = lost.to_string();
         if lost.happens() || said == complaint {

@@ -29,6 +29,7 @@ mod process;
 mod rebuild;
 mod replay;
 mod report;
+mod scale;
 mod soak;
 mod status;
 mod table;
@@ -98,6 +99,8 @@ enum What {
     RebuildOnline(Options),
     /// Rows a second of an export, and its memory. From the embedded journal alone.
     Export(Options),
+    /// What a rate of orders or a stock of them needs, by arithmetic from measured constants.
+    Scale(scale::Choice),
     /// Prints the tables of all reports in a directory.
     Report {
         /// Where the reports are.
@@ -137,7 +140,8 @@ impl What {
     /// Whether it needs a server to measure.
     fn measures(&self) -> bool {
         match self {
-            What::Report { .. }
+            What::Scale(_)
+            | What::Report { .. }
             | What::Plot { .. }
             | What::Load
             | What::LagLoad
@@ -233,6 +237,7 @@ fn main() {
     runtime.block_on(async {
         match cli.what {
             What::All(options) => all::run(&options),
+            What::Scale(choice) => scale::run(&choice),
             What::Report { from, into } => {
                 let tables = all::markdown(&Report::read_all(&from, &SUITES));
                 match into {
