@@ -212,3 +212,35 @@ fn submitted(number: u64, amount: Money, at: Timestamp) -> Checkout {
         surface: Surface { name: "v1".to_owned(), data: BTreeMap::new() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ledger::execute::{Ledger, RetryPolicy};
+    use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_past_the_server_reads_as_what_it_writes() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        let journal: Arc<dyn Journal> =
+            Arc::new(EmbeddedJournal::open(path, EmbeddedOptions::default()).await.unwrap());
+        // More than a block, and again from there.
+        fill(journal.as_ref(), 0..BLOCK + 5, Life::Refunded).await;
+        fill(journal.as_ref(), BLOCK + 5..BLOCK + 6, Life::Opened).await;
+        assert_eq!(journal.last_sequence(0).await.unwrap(), (BLOCK + 5) * 4 + 1);
+        let ledger = Ledger::new(journal, RetryPolicy::default());
+        for (number, commits, balance) in [(0, 4, 1_499), (BLOCK + 4, 4, 1_499), (BLOCK + 5, 1, 0)] {
+            let history = ledger.history::<Order>(&tenant(), order(number)).await.unwrap();
+            assert_eq!(history.commits.len(), commits);
+            let state = history.state.unwrap();
+            assert_eq!(state.balance().balance_minor, balance);
+            if let Some(Cause::Webhook { body, .. }) = history.commits.last().map(|last| &last.commit.cause) {
+                assert!(body.starts_with(br#"{"type":"refund.settled""#), "the body opens with its key");
+            }
+        }
+    }
+}

@@ -60,7 +60,7 @@ fn files(world: &World) -> (Vec<PathBuf>, Vec<PathBuf>) {
         }
         Kind::JetStreamNewest | Kind::JetStreamOldest => {
             let streams = world.directory().join("nats/jetstream/$G/streams");
-            (vec![streams.join("daybook-0")], vec![streams.join("KV_daybook-keys")])
+            (vec![streams.join("daybook-0")], vec![streams.join("daybook-keys")])
         }
     }
 }

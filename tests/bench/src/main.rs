@@ -45,8 +45,20 @@ use daybook_tests::Kind;
 use report::Report;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 11] =
-    ["ingest", "webhooks", "status", "lag", "batch", "feed", "replay", "rebuild", "memory", "disk", "soak"];
+const SUITES: [&str; 12] = [
+    "ingest",
+    "webhooks",
+    "status",
+    "lag",
+    "batch",
+    "feed",
+    "replay",
+    "rebuild",
+    "partitions",
+    "memory",
+    "disk",
+    "soak",
+];
 
 #[derive(Parser)]
 #[command(about, version)]

@@ -24,6 +24,11 @@ pub(crate) async fn run(options: Options) {
         world.servers[0].stop().await;
         let orders = options.commits() * 10;
         bulk::fill(log::open(&world).await.as_ref(), 0..orders, Life::Opened).await;
+        if let Some(nats) = &world.nats {
+            let kib = process::memory_kib(nats.id(), "VmRSS:").expect("a server that runs");
+            let side = Side::once("nats-server", kib * 1024 / orders);
+            rows.push(Row::new("nats-server, all it has", "B/order", side).on(name(kind)));
+        }
         for how in ["once it has folded them", "started anew"] {
             world.servers[0].respawn();
             wait_until_ready(&world.shop()).await;

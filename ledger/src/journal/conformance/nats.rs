@@ -146,6 +146,11 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// Kills the server as a power cut would its process: without a chance to tidy up.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

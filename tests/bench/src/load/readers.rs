@@ -68,7 +68,7 @@ pub(crate) async fn read() {
     for stream in streams {
         let (request, first, answered) = (given.request.clone(), Arc::clone(&first), answered.clone());
         reading.spawn(async move {
-            let mut reader = Reader { stream, buffer: Vec::with_capacity(64 * 1024), events: 0, last: 0 };
+            let mut reader = Reader { stream, buffer: Vec::with_capacity(64 * 1024), seen: Seen::default() };
             reader.ask(&request).await;
             answered.send(()).await.expect("somebody who counts");
             reader.read(given.events, &first).await;
@@ -92,10 +92,27 @@ fn print(line: &impl Serialize) {
 struct Reader {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// So far.
+    seen: Seen,
+}
+
+/// Events so far.
+#[derive(Default)]
+struct Seen {
     events: u64,
     /// The byte before.
     last: u8,
+}
+
+impl Seen {
+    /// An event ends with an empty line, and nothing around it does: the lines of the transfer end with CR LF.
+    fn count(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' && self.last == b'\n' {
+                self.events += 1;
+            }
+            self.last = byte;
+        }
+    }
 }
 
 impl Reader {
@@ -109,32 +126,39 @@ impl Reader {
             }
         };
         assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.buffer));
-        self.count(end);
+        self.seen.count(&self.buffer[end..]);
+        self.buffer.clear();
     }
 
     /// Reads until it has so many events. Whoever gets the first one notes when that was.
     async fn read(mut self, events: u64, first: &OnceLock<Instant>) {
-        while self.events < events {
+        while self.seen.events < events {
             self.fill().await;
             first.get_or_init(Instant::now);
-            self.count(0);
+            self.seen.count(&self.buffer);
+            self.buffer.clear();
         }
     }
 
     async fn fill(&mut self) {
         let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
-        let read = read.unwrap_or_else(|_| panic!("silence after {} events", self.events));
+        let read = read.unwrap_or_else(|_| panic!("silence after {} events", self.seen.events));
         assert!(read.expect("a connection that stands") > 0, "the server closed the connection");
     }
+}
 
-    /// An event ends with an empty line, and nothing around it does: the lines of the transfer end with CR LF.
-    fn count(&mut self, from: usize) {
-        for &byte in &self.buffer[from..] {
-            if byte == b'\n' && self.last == b'\n' {
-                self.events += 1;
-            }
-            self.last = byte;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_counted_however_the_bytes_are_cut() {
+        let wire = b"2d\r\nid: 0-1\nevent: commit\ndata: {\"a\":1}\n\n\r\n2d\r\nid: 0-2\nevent: commit\ndata: {\"a\":2}\n\n\r\n";
+        for cut in 0..=wire.len() {
+            let mut seen = Seen::default();
+            seen.count(&wire[..cut]);
+            seen.count(&wire[cut..]);
+            assert_eq!(seen.events, 2, "cut at {cut}");
         }
-        self.buffer.clear();
     }
 }
