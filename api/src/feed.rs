@@ -337,7 +337,7 @@ impl Feed {
 
     /// Puts an event behind those that wait, under the id that a reader comes back with.
     async fn say(&mut self, event: &[u8]) -> Result<(), End> {
-        let id = write!((&mut self.chunk).writer(), "id: {}\n", self.cursor);
+        let id = writeln!((&mut self.chunk).writer(), "id: {}", self.cursor);
         id.map_err(|error| End::failed(&error))?;
         self.chunk.extend_from_slice(event);
         if self.chunk.len() >= CHUNK { self.send_on().await } else { Ok(()) }

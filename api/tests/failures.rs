@@ -119,7 +119,8 @@ async fn server() -> (Server, Arc<Faulty>) {
 /// The same with so many milliseconds for a request: it gives up after two thirds of them.
 async fn server_within(timeout_ms: u32) -> (Server, Arc<Faulty>) {
     let made = Mutex::new(None);
-    let server = Server::on(&format!("[limits]\nrequest_timeout_ms = {timeout_ms}"), |inner| {
+    let file = format!("[limits]\nrequest_timeout_ms = {timeout_ms}");
+    let server = Server::on(&file, |inner| {
         let faulty = Arc::new(Faulty { inner, state: AtomicU8::new(WORKS), appends: AtomicUsize::new(0) });
         *made.lock().unwrap() = Some(Arc::clone(&faulty));
         faulty
@@ -173,7 +174,7 @@ async fn batch(server: &Server, keys: std::ops::Range<usize>) -> Vec<Value> {
     let text: String = keys.map(|key| format!("{}\n", line(key))).collect();
     let call = post("/v1/batch").text(text).header("content-type", "application/x-ndjson");
     let reply = server.send(call).await.expect(200);
-    let text = String::from_utf8(reply.bytes.clone()).unwrap();
+    let text = std::str::from_utf8(&reply.bytes).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -33,7 +33,7 @@ pub(super) enum Missed {
     /// As it stands in the log of one partition, whose order is all that there is.
     Stored(Stored),
     /// With its personal data still sealed: when it was decided has to be known.
-    Decoded(Recorded, Option<Sealed>),
+    Decoded(Box<Recorded>, Option<Sealed>),
 }
 
 impl Missed {
@@ -52,7 +52,7 @@ impl Missed {
                 let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| End::failed(&error))?;
                 Ok((Recorded { position, commit }, sealed))
             }
-            Missed::Decoded(recorded, sealed) => Ok((recorded, sealed)),
+            Missed::Decoded(recorded, sealed) => Ok((*recorded, sealed)),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Part {
         let mut next = Missed::Stored(stored);
         if !is_alone {
             let (recorded, sealed) = next.decode()?;
-            next = Missed::Decoded(recorded, sealed);
+            next = Missed::Decoded(Box::new(recorded), sealed);
         }
         self.next = Some(next);
         Ok(())
