@@ -19,7 +19,7 @@ use super::fields::{maybe_prose, maybe_text, maybe_url, moment, no_card_number, 
 use super::items::{self, ItemBody};
 use super::shapes::{CaptureWord, StatusWord, capture_word, time};
 use crate::app::App;
-use crate::http::body::{Json, Object};
+use crate::http::body::{Json, Object, json};
 use crate::http::id::{IdempotencyKey, POSITION_HEADER};
 use crate::http::problem::Document;
 use crate::http::{Caller, Code, Problem};
@@ -201,7 +201,7 @@ fn answer(app: &App, done: &Done<Order>) -> Response {
         (header::RETRY_AFTER.as_str(), "1".to_owned()),
         (POSITION_HEADER, position),
     ];
-    (StatusCode::ACCEPTED, AppendHeaders(headers), axum::Json(document)).into_response()
+    (StatusCode::ACCEPTED, AppendHeaders(headers), json(&document)).into_response()
 }
 
 impl CheckoutBody {
