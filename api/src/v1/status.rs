@@ -186,6 +186,18 @@ fn duration(text: &str) -> Result<Duration, Problem> {
 mod tests {
     use super::*;
 
+    /// The room that a poll takes, and that is copied on the way to where it runs.
+    fn room<F>(
+        _: fn(State<Arc<App>>, StatusCaller, OrderId, Query<StatusQuery>, AtLeast, IfNoneMatch) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_poll_has_no_room_for_what_it_seldom_does() {
+        assert!(room(get) < 4096, "{} bytes: put into a box what few polls need", room(get));
+    }
+
     #[test]
     fn a_wait_has_a_unit_and_an_end() {
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
