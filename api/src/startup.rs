@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
 use ledger::execute::{Ledger, RetryPolicy};
 use ledger::ids::Position;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
@@ -21,13 +20,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::{Accepted, App};
 use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig, SwapMode};
 use crate::connections::{self, ConnectionLimits};
 use crate::feed::Renderings;
-use crate::http::{Code, Problem, Routes, layers};
+use crate::http::layers::Surround;
+use crate::http::{Code, Problem, Routes};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
 use crate::{
@@ -291,23 +290,20 @@ pub fn native_routes() -> Routes {
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, methods) in native_routes() {
-        let limited = from_fn_with_state(Arc::clone(&app), layers::limit_time);
-        let waits = v1::WAITING.contains(&path);
-        router = router.route(path, if waits { methods } else { methods.layer(limited) });
+        router = router.route(path, methods);
     }
     let mut doors = surfaces::routes();
     for (path, methods) in webhooks::routes() {
         doors = doors.route(path, methods);
     }
     router
-        .merge(doors.layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
-        .merge(sandbox_routes(&app).layer(from_fn_with_state(Arc::clone(&app), layers::limit_time)))
+        .merge(doors)
+        .merge(sandbox_routes(&app))
         .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
         })
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(from_fn(layers::observe))
+        .layer(Surround { limit: app.config.limits.request_timeout, unlimited: v1::WAITING })
         .with_state(app)
 }
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Namespace of every UUIDv5 that Daybook derives. Changing it would orphan every idempotency key ever used.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6461_7962_6f6f_6b00_8000_6f72_6465_7273);
@@ -79,8 +80,9 @@ macro_rules! uuid_id {
 
             /// Accepts the canonical form only, so that one id has one spelling.
             fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let mut canonical = [0; Hyphenated::LENGTH];
                 match Uuid::try_parse(text) {
-                    Ok(id) if id.hyphenated().to_string() == text => Ok($name(id)),
+                    Ok(id) if id.hyphenated().encode_lower(&mut canonical) == text => Ok($name(id)),
                     Ok(_) | Err(_) => Err(InvalidId { kind: $kind, text: text.to_owned() }),
                 }
             }
@@ -167,13 +169,11 @@ const TRACKING_DIGITS: usize = 26;
 
 impl fmt::Display for TrackingNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(TRACKING_PREFIX)?;
         let value = self.0.0.as_u128();
-        for digit in (0..TRACKING_DIGITS).rev() {
-            let symbol = CROCKFORD[(value >> (5 * digit)) as usize & 31];
-            write!(f, "{}", symbol as char)?;
-        }
-        Ok(())
+        let digits: [u8; TRACKING_DIGITS] =
+            std::array::from_fn(|i| CROCKFORD[(value >> (5 * (TRACKING_DIGITS - 1 - i))) as usize & 31]);
+        f.write_str(TRACKING_PREFIX)?;
+        f.write_str(std::str::from_utf8(&digits).map_err(|_not_ascii| fmt::Error)?)
     }
 }
 

@@ -100,12 +100,26 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Option<OrderView>, ReadError> {
+        match self.order_without_personal_data(tenant, id, at_least).await? {
+            Some(view) => self.open(view).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same for a reader who has no use for the order's personal data, which may be missing: no key is looked for.
+    pub async fn order_without_personal_data(
+        &self,
+        tenant: &TenantId,
+        id: RecordId,
+        at_least: Option<Position>,
+    ) -> Result<Option<OrderView>, ReadError> {
         if self.is_fresh(id, at_least)
             && let Some(view) = self.views.order(tenant, id)?
         {
-            return self.open(view).await.map(Some);
+            return Ok(Some(view));
         }
-        let (view, _) = self.fold_order(tenant, id).await?;
+        // In a box, like whatever is seldom done: every read would have room for it, and copies its room around.
+        let (view, _) = Box::pin(self.fold_order(tenant, id)).await?;
         Ok(view)
     }
 
@@ -150,7 +164,7 @@ impl Reader {
                 return Ok(entries);
             }
         }
-        let (_, entries) = self.fold_order(tenant, id).await?;
+        let (_, entries) = Box::pin(self.fold_order(tenant, id)).await?;
         Ok(entries)
     }
 

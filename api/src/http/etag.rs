@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ledger::ids::Position;
 use serde::Serialize;
 
+use super::body;
 use crate::app::App;
 
 /// The versions a caller has already.
@@ -27,8 +28,7 @@ impl IfNoneMatch {
 
     /// Whether the caller has this version.
     pub fn matches(&self, position: Position) -> bool {
-        let wanted = position.to_string();
-        self.any || self.tags.contains(&wanted)
+        self.any || (!self.tags.is_empty() && self.tags.contains(&position.to_string()))
     }
 
     /// Reads the header's values. Weak tags compare like strong ones (RFC 9110, 13.1.2).
@@ -62,10 +62,10 @@ pub fn versioned(position: Position, has: &IfNoneMatch, document: impl Serialize
     let mut response = if has.matches(position) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        axum::Json(document).into_response()
+        body::json(&document)
     };
     // Digits, a hyphen and quotes are always a header value.
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{position}\"")) {
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{position}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }
     response

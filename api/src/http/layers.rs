@@ -1,51 +1,100 @@
 //! What surrounds every request: its id, its span and log line, its counters, its time limit, panics.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::problem::{Code, Problem};
-use crate::app::App;
 
 /// The header that carries a request's id, both ways.
-pub const REQUEST_ID_HEADER: &str = "x-request-id";
+pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
-    static REQUEST_ID: String;
+    static REQUEST_ID: HeaderValue;
 }
 
 /// The id of the request at hand; empty outside of one.
 pub fn request_id() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+    REQUEST_ID.try_with(|id| text_of(id).to_owned()).unwrap_or_default()
 }
 
-/// Gives the request its id and its span, counts it, and writes its log line. The outermost layer.
-pub async fn observe(request: Request, next: Next) -> Response {
-    let id = given_id(&request).unwrap_or_else(|| Uuid::now_v7().to_string());
-    // The route, never the path: paths hold ids, and queries hold tokens.
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id = %id, %method, route = route_of(matched.as_ref()));
-    let started = Instant::now();
-    let header = HeaderValue::from_str(&id);
-    let work = async move {
-        let mut response = next.run(request).await;
-        let elapsed = started.elapsed();
-        crate::metrics::request(&method, route_of(matched.as_ref()), response.status(), elapsed);
-        log(response.status(), elapsed);
-        if let Ok(header) = header {
+/// Gives each request its id and its span, counts it, ends it when it takes too long or panics, and writes its log
+/// line. The one layer there is: a router copies the services inside of a layer for every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Surround {
+    /// What a request may take.
+    pub limit: Duration,
+    /// Routes that see to their time by themselves.
+    pub unlimited: &'static [&'static str],
+}
+
+impl<S> Layer<S> for Surround {
+    type Service = Surrounded<S>;
+
+    fn layer(&self, inner: S) -> Surrounded<S> {
+        Surrounded { inner, around: *self }
+    }
+}
+
+/// What [`Surround`] makes of a service.
+#[derive(Debug, Clone)]
+pub struct Surrounded<S> {
+    inner: S,
+    around: Surround,
+}
+
+impl<S> Service<Request> for Surrounded<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let started = Instant::now();
+        let id = given_id(&request).unwrap_or_else(new_id);
+        // The route, never the path: paths hold ids, and queries hold tokens.
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let route = route_of(matched.as_ref());
+        let span = tracing::info_span!("request", request_id = %text_of(&id), %method, route);
+        let limit = (!self.around.unlimited.contains(&route)).then_some(self.around.limit);
+        let answer = self.inner.call(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
+        let header = id.clone();
+        let work = async move {
+            let answer = async {
+                match limit {
+                    Some(limit) => within(limit, answer).await,
+                    None => answer.await,
+                }
+            };
+            let mut response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(panicked);
+            let elapsed = started.elapsed();
+            crate::metrics::request(&method, route_of(matched.as_ref()), response.status(), elapsed);
+            log(response.status(), elapsed);
             response.headers_mut().insert(REQUEST_ID_HEADER, header);
-        }
-        response
-    };
-    REQUEST_ID.scope(id, work).instrument(span).await
+            Ok(response)
+        };
+        Box::pin(REQUEST_ID.scope(id, work).instrument(span))
+    }
 }
 
 fn route_of(matched: Option<&MatchedPath>) -> &str {
@@ -62,15 +111,22 @@ fn log(status: StatusCode, elapsed: Duration) {
 }
 
 /// The caller's own id of the request, if it is fit to stand in a log.
-fn given_id(request: &Request) -> Option<String> {
-    let text = request.headers().get(REQUEST_ID_HEADER)?.to_str().ok()?;
-    let is_sane = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    is_sane.then(|| text.to_owned())
+fn given_id(request: &Request) -> Option<HeaderValue> {
+    let given = request.headers().get(REQUEST_ID_HEADER)?;
+    let is_sane = (1..=128).contains(&given.len()) && given.as_bytes().iter().all(u8::is_ascii_graphic);
+    is_sane.then(|| given.clone())
 }
 
-/// Ends a request that takes too long. Not for routes that wait on purpose.
-pub async fn limit_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    within(app.config.limits.request_timeout, next.run(request)).await
+fn new_id() -> HeaderValue {
+    let mut text = [0; Hyphenated::LENGTH];
+    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    // Hexadecimal digits and hyphens are always a header value.
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// An id is ASCII, whoever made it.
+fn text_of(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
 }
 
 /// `work`, or the timeout's problem.
@@ -85,7 +141,7 @@ pub async fn within(limit: Duration, work: impl Future<Output = Response>) -> Re
 }
 
 /// What a caller sees of a panic: nothing but the request's id.
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use ledger::ids::Position;
 use serde::Serialize;
 
+use crate::http::body::json;
 use crate::http::id::POSITION_HEADER;
 
 /// A command that is in the log, and what its caller is told of it.
@@ -20,6 +21,6 @@ impl<T: Serialize> IntoResponse for Accepted<T> {
     /// 202 with the commit's position.
     fn into_response(self) -> Response {
         let position = self.position.to_string();
-        (StatusCode::ACCEPTED, [(POSITION_HEADER, position)], axum::Json(self.document)).into_response()
+        (StatusCode::ACCEPTED, [(POSITION_HEADER, position)], json(&self.document)).into_response()
     }
 }

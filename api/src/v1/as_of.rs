@@ -2,6 +2,9 @@
 //!
 //! One order is read like any other. A tenant's whole past is folded from the start of the log: that is done for one
 //! caller at a time, ends when the caller goes away, and has a time limit of its own.
+//!
+//! Few requests ask of the past, and all have room for it: so what it takes is in boxes, or every request would copy
+//! kilobytes of room around.
 
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ pub(crate) struct AsOfQuery {
 pub(super) async fn moment(app: &App, as_of: Option<&str>) -> Result<Option<Moment>, Problem> {
     let Some(text) = as_of else { return Ok(None) };
     let as_of = text.parse().map_err(|error| invalid(format!("as_of: {error}")))?;
-    match Moment::find(app.ledger.journal().as_ref(), Some(as_of)).await {
+    match Box::pin(Moment::find(app.ledger.journal().as_ref(), Some(as_of))).await {
         Ok(moment) => Ok(Some(moment)),
         Err(error @ MomentError::UnknownPartition { .. }) => Err(invalid(format!("as_of: {error}"))),
         Err(MomentError::Load(error)) => Err(OrderError::from(error).into()),
@@ -49,7 +52,7 @@ pub(super) async fn history(
     moment: Moment,
     each: impl FnMut(Recorded, &Order),
 ) -> Result<Order, OrderError> {
-    replay::history(&app.ledger, tenant, id, moment, each).await?.ok_or(OrderError::NotFound)
+    Box::pin(replay::history(&app.ledger, tenant, id, moment, each)).await?.ok_or(OrderError::NotFound)
 }
 
 /// The order as it was at that moment.
@@ -59,7 +62,7 @@ pub(super) async fn order(
     id: RecordId,
     moment: Moment,
 ) -> Result<OrderView, OrderError> {
-    replay::order(&app.ledger, tenant, id, moment).await?.ok_or(OrderError::NotFound)
+    Box::pin(replay::order(&app.ledger, tenant, id, moment)).await?.ok_or(OrderError::NotFound)
 }
 
 /// All orders of a tenant as they were at that moment.

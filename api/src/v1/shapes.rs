@@ -1,6 +1,7 @@
 //! What several routes answer with: an order, its money, its history's causes.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use ledger::commit::Cause;
@@ -8,10 +9,15 @@ use ledger::ids::{Position, RecordId, TrackingNumber};
 use ledger::money::Currency;
 use ledger::order::{self, CaptureMode, Checkout, Order, PaymentMethod};
 use projections::views::{CauseSummary, OrderView};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::amount::Amount;
+
+/// Serializes what has a textual form as that text.
+pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
 
 /// RFC 3339 in UTC with milliseconds.
 pub fn time(at: Timestamp) -> String {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -364,6 +365,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
+    // Plans do not depend on what is bound. Without it, statements with a range or a limit are compiled anew each time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
@@ -619,9 +622,12 @@ fn store_one(connection: &Connection, append: &Append, next: u64) -> rusqlite::R
     let Append { draft, expected, reply: _ } = append;
     let tenant = draft.subject.tenant.as_str();
     let id = draft.subject.id.to_string();
+    // A first commit needs no look: a subject that has commits has one without a commit before it.
+    if *expected == 0 && insert(connection, next, (tenant, &id), 0, &draft.bytes)? {
+        return Ok(Outcome::Stored(next));
+    }
     let actual = newest_of(connection, tenant, &id)?;
-    if actual == *expected {
-        insert(connection, next, (tenant, &id), actual, &draft.bytes)?;
+    if actual == *expected && insert(connection, next, (tenant, &id), actual, &draft.bytes)? {
         return Ok(Outcome::Stored(next));
     }
     let follower = connection
@@ -648,7 +654,9 @@ fn store_copies(connection: &Connection, commits: &[Stored], newest: u64) -> rus
         let (tenant, id) = (subject.tenant.as_str(), subject.id.to_string());
         if position.sequence == newest + 1 {
             let previous = newest_of(connection, tenant, &id)?;
-            insert(connection, position.sequence, (tenant, &id), previous, bytes)?;
+            if !insert(connection, position.sequence, (tenant, &id), previous, bytes)? {
+                return Ok(Outcome::Conflict { actual: newest });
+            }
             newest = position.sequence;
         } else if !is_there(connection, commit)? {
             return Ok(Outcome::Conflict { actual: newest });
@@ -682,22 +690,24 @@ fn newest_of(connection: &Connection, tenant: &str, id: &str) -> rusqlite::Resul
     Ok(newest.unwrap_or(0))
 }
 
+/// Whether the commit was stored: not when its subject has another one after `previous`.
 fn insert(
     connection: &Connection,
     sequence: u64,
     (tenant, id): (&str, &str),
     previous: u64,
     bytes: &[u8],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO commits (sequence, tenant, id, previous, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO commits (sequence, tenant, id, previous, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (tenant, id, previous) DO NOTHING",
     )?;
-    match std::str::from_utf8(bytes) {
+    let inserted = match std::str::from_utf8(bytes) {
         // Text, for `sqlite3` to show. Anything else has to come back unchanged as well.
         Ok(text) if !text.contains('\0') => insert.execute((sequence, tenant, id, previous, text))?,
         Ok(_) | Err(_) => insert.execute((sequence, tenant, id, previous, bytes))?,
     };
-    Ok(())
+    Ok(inserted == 1)
 }
 
 // Reading ---------------------------------------------------------------------------------------------------
@@ -816,7 +826,10 @@ fn page(connection: &Connection, after: u64, limit: usize) -> Result<VecDeque<St
 fn stored(row: &Row<'_>) -> Result<Stored, ReadError> {
     let position = position(row.get(0).map_err(unavailable)?);
     let foreign = |reason: String| ReadError::Foreign { position, reason };
-    let text = |column| row.get::<_, String>(column).map_err(|e| foreign(e.to_string()));
+    let text = |column| {
+        let value = row.get_ref(column).map_err(unavailable)?;
+        value.as_str().map_err(|e| foreign(e.to_string()))
+    };
     let subject = Subject {
         tenant: text(1)?.parse().map_err(|e: crate::ids::InvalidId| foreign(e.to_string()))?,
         id: text(2)?.parse().map_err(|e: crate::ids::InvalidId| foreign(e.to_string()))?,
