@@ -78,7 +78,7 @@ pub async fn rebuild(
     let generation = resume_or_begin(journal, &store).await?;
     let resumed_at = generation.folded();
     let upto = ends(journal).await?;
-    let writer = Writer::new(Arc::clone(&store), Arc::clone(&generation));
+    let writer = Writer::bulk(Arc::clone(&store), Arc::clone(&generation));
     let folded = match fold_log(journal, writer, &upto, progress).await {
         Ok(folded) => folded,
         Err(error) => {
@@ -188,7 +188,7 @@ pub async fn fresh_views(
     let scratch = Scratch::new("fresh");
     let path = scratch.path("views");
     let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
-    let writer = Writer::new(Arc::clone(views.store()), views.store().live());
+    let writer = Writer::bulk(Arc::clone(views.store()), views.store().live());
     fold_log(journal, writer, upto, progress).await?;
     Ok(FreshViews { views, _scratch: scratch })
 }
