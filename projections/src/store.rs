@@ -109,7 +109,8 @@ const MIXED: &[u8] = b"mixed";
 /// What the names of trees begin with that hold the rows of a generation. To be changed with the layout of blocks: then a
 /// store of another layout has no rows in this one.
 const ROWS: &str = "rows-";
-/// The same of an earlier layout: each row was a value of sled.
+/// The same of an earlier layout, in which each row was a value of sled. Kept for an earlier version to come back to,
+/// until the views are rebuilt.
 const EARLIER_ROWS: &str = "generation-";
 
 fn tree_name(generation: u64) -> String {
@@ -309,19 +310,17 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
         // sled takes what it can read for all there ever was; an old store without rows has lost them.
         return Err(StoreError::Damaged("no generation is noted as live".to_owned()));
     }
+    if generations(disk).is_empty() && disk.tree_names().iter().any(|name| name.starts_with(EARLIER_ROWS)) {
+        tracing::warn!(
+            "the views were folded by another version of Daybook; folding them again from the log"
+        );
+    }
     let mut ours = None;
     for candidate in [noted, previous].into_iter().flatten() {
         let schema = meta.get(schema_name(candidate))?;
         if ours.is_none() && schema.as_deref() == Some(&fingerprint[..]) {
             ours = Some(candidate);
         }
-    }
-    for earlier in disk.tree_names().iter().filter(|name| name.starts_with(EARLIER_ROWS)) {
-        tracing::warn!(
-            tree = earlier,
-            "dropping views of an earlier layout; they are folded again from the log"
-        );
-        disk.drop_tree(earlier)?;
     }
     let open = |number| Generation::open(disk, number);
     let live = match (ours, noted) {

@@ -3,6 +3,8 @@
 //! A block is one version byte, then for each row the length of its key, the length of the row and one more (0 for a row
 //! that is removed), the key and the row. Lengths are in LEB128.
 
+use std::io::{self, Write};
+
 use super::StoreError;
 
 const VERSION: u8 = 2;
@@ -12,14 +14,21 @@ pub(super) type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Puts rows together. Their keys have to ascend.
 pub(super) fn encode<'a>(rows: impl IntoIterator<Item = Entry<'a>>) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    for (key, row) in rows {
-        put_length(&mut bytes, key.len());
-        put_length(&mut bytes, row.map_or(0, |row| row.len() + 1));
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(row.unwrap_or_default());
-    }
+    let mut bytes = Vec::with_capacity(1024);
+    write(&mut bytes, rows).expect("writing into memory does not fail");
     bytes
+}
+
+/// The same, to a file.
+pub(super) fn write<'a>(to: &mut impl Write, rows: impl IntoIterator<Item = Entry<'a>>) -> io::Result<()> {
+    to.write_all(&[VERSION])?;
+    for (key, row) in rows {
+        write_length(to, key.len())?;
+        write_length(to, row.map_or(0, |row| row.len() + 1))?;
+        to.write_all(key)?;
+        to.write_all(row.unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 /// How many bytes an entry takes, or up to six fewer.
@@ -78,12 +87,12 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-fn put_length(bytes: &mut Vec<u8>, mut length: usize) {
+fn write_length(to: &mut impl Write, mut length: usize) -> io::Result<()> {
     while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
+        to.write_all(&[length as u8 | 0x80])?;
         length >>= 7;
     }
-    bytes.push(length as u8);
+    to.write_all(&[length as u8])
 }
 
 #[cfg(test)]

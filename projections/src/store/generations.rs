@@ -7,8 +7,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::disk::{Disk, Tree};
 use super::{
-    Generation, LIVE, PREVIOUS, REBUILDING, ROWS, Store, StoreError, fingerprint, make_live, number,
-    schema_name, tree_name,
+    EARLIER_ROWS, Generation, LIVE, PREVIOUS, REBUILDING, ROWS, Store, StoreError, fingerprint, make_live,
+    number, schema_name, tree_name,
 };
 
 /// One generation of the views, as a store knows it.
@@ -199,6 +199,10 @@ impl Store {
                 tracing::info!(generation, "dropping an old view generation");
                 self.disk.drop_tree(&tree_name(generation))?;
             }
+        }
+        for earlier in self.disk.tree_names().iter().filter(|name| name.starts_with(EARLIER_ROWS)) {
+            tracing::info!(tree = earlier, "dropping an earlier version's views");
+            self.disk.drop_tree(earlier)?;
         }
         Ok(())
     }

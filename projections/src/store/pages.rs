@@ -9,11 +9,7 @@ use std::ops::Bound;
 use super::StoreError;
 use super::block::{self, Entry};
 use super::disk::{Tree, Value};
-use super::keys::Key;
-
-/// Most bytes of a block, but for a row that is longer by itself. sled writes a leaf with sixteen of them whole, and keeps
-/// what is longer than 128 KiB in a file of its own.
-const LARGEST: usize = if cfg!(test) { 512 } else { 4096 };
+use super::keys::{Key, RowKind};
 
 /// Rows on disk.
 #[derive(Clone)]
@@ -163,13 +159,33 @@ fn merge<'a>(
     Ok((merged, is_appended))
 }
 
+/// Most bytes of a block, but for a row that is longer by itself. sled reads and writes a leaf with sixteen of them whole,
+/// and keeps what is longer than 128 KiB in a file of its own. So where rows are found one by one, in no order, blocks
+/// are short; elsewhere they are long, as sled also takes memory for each leaf.
+fn largest(kind: Option<&u8>) -> usize {
+    const IN_NO_ORDER: [RowKind; 6] = [
+        RowKind::OrderId,
+        RowKind::MerchantReference,
+        RowKind::PaymentReference,
+        RowKind::Idempotency,
+        RowKind::QuarantineId,
+        RowKind::Waiting,
+    ];
+    match kind {
+        Some(kind) if IN_NO_ORDER.iter().any(|one| *one as u8 == *kind) => 512,
+        Some(_) | None if cfg!(test) => 512,
+        Some(_) | None => 2048,
+    }
+}
+
 /// Cuts rows into blocks. Where rows arrive in the order of their keys the blocks are full, elsewhere they are of one
 /// length, with room to grow.
 fn cut<'a, 'b>(rows: &'b [(&'a [u8], &'a [u8])], is_appended: bool) -> Vec<&'b [(&'a [u8], &'a [u8])]> {
+    let largest = largest(rows.first().and_then(|(key, _)| key.first()));
     let length = |(key, row): &(&[u8], &[u8])| block::length(key, row);
     let total: usize = rows.iter().map(length).sum();
-    let most = if is_appended { LARGEST } else { total.div_ceil(total.div_ceil(LARGEST).max(1)) };
-    let mut pieces = Vec::with_capacity(total / LARGEST + 1);
+    let most = if is_appended { largest } else { total.div_ceil(total.div_ceil(largest).max(1)) };
+    let mut pieces = Vec::with_capacity(total / largest + 1);
     let (mut begins, mut filled) = (0, 0);
     for (index, row) in rows.iter().enumerate() {
         let length = length(row);

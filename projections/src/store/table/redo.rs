@@ -1,13 +1,16 @@
 //! Rows that are on their way to disk, in a file beside sled's: after a crash they are written again.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use crate::store::StoreError;
 use crate::store::block::{self, Entry};
+
+/// Bytes that are written to a file at a time.
+const BUFFER: usize = 64 * 1024;
 
 /// The files of one table. There is one at most that counts.
 pub(super) struct Redo {
@@ -24,9 +27,10 @@ impl Redo {
     /// Puts rows down, durably. Returns a note of the file.
     pub(super) fn write<'a>(&self, rows: impl Iterator<Item = Entry<'a>>) -> Result<Vec<u8>, StoreError> {
         let note = Uuid::now_v7().to_string();
-        let mut file = File::create(self.path(&note))?;
-        file.write_all(&block::encode(rows))?;
-        file.sync_data()?;
+        let mut file = BufWriter::with_capacity(BUFFER, File::create(self.path(&note))?);
+        block::write(&mut file, rows)?;
+        file.flush()?;
+        file.get_ref().sync_data()?;
         Ok(note.into_bytes())
     }
 
