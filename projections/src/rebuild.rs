@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use ledger::ids::Position;
-use ledger::journal::{Journal, ReadError};
+use ledger::journal::{Journal, ReadError, Tail};
 pub use online::{RebuildRefused, Rebuilds};
 pub use status::{Comparison, RebuildKind, RebuildState, RebuildStatus};
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ pub async fn rebuild(
     let generation = resume_or_begin(journal, &store).await?;
     let resumed_at = generation.folded();
     let upto = ends(journal).await?;
-    let writer = Writer::new(Arc::clone(&store), Arc::clone(&generation));
+    let writer = Writer::bulk(Arc::clone(&store), Arc::clone(&generation));
     let folded = match fold_log(journal, writer, &upto, progress).await {
         Ok(folded) => folded,
         Err(error) => {
@@ -188,7 +188,7 @@ pub async fn fresh_views(
     let scratch = Scratch::new("fresh");
     let path = scratch.path("views");
     let views = blocking(move || Views::open(&path, &StoreOptions::default())).await?;
-    let writer = Writer::new(Arc::clone(views.store()), views.store().live());
+    let writer = Writer::bulk(Arc::clone(views.store()), views.store().live());
     fold_log(journal, writer, upto, progress).await?;
     Ok(FreshViews { views, _scratch: scratch })
 }
@@ -230,7 +230,7 @@ const QUEUE: usize = 4;
 const BATCH: usize = 1000;
 /// Commits written together. Nobody reads meanwhile, so batches are larger than a projector's: an order that
 /// changes several times in one is written once.
-const WRITE: usize = 20_000;
+const WRITE: usize = 5_000;
 /// A tail that brings nothing for so long although there is more has failed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
@@ -263,7 +263,7 @@ pub(crate) async fn fold_log(
     Ok(folded.load(Ordering::Relaxed))
 }
 
-/// Reads and decodes, ahead of the writer. Ends early when the writer is gone.
+/// Reads and decodes all partitions at once, ahead of the writer. Ends early when the writer is gone.
 async fn feed(
     journal: &dyn Journal,
     works: mpsc::Sender<Vec<Entry>>,
@@ -271,26 +271,48 @@ async fn feed(
     upto: &[u64],
     report: &mut impl FnMut(),
 ) -> Result<(), RebuildError> {
+    let mut partitions = Vec::new();
     for (partition, (&from, &upto)) in (0..journal.partitions()).zip(from.iter().zip(upto)) {
-        let mut reached = from;
-        if reached < upto {
-            let mut chunks = chunks(journal.tail(partition, from).await?, partition, from, BATCH);
-            while reached < upto {
-                let Chunk { mut entries, end } = next(&mut chunks).await?;
-                entries.truncate(usize::try_from(upto - reached).unwrap_or(usize::MAX));
-                reached += entries.len() as u64;
-                if works.send(entries).await.is_err() {
-                    return Ok(());
-                }
-                report();
-                match end {
-                    Some(end) if reached < upto => return Err(failure(partition, end)),
-                    Some(_) | None => {}
-                }
-            }
+        if from < upto {
+            let tail = journal.tail(partition, from).await?;
+            partitions.push(Box::pin(entries(tail, partition, from, upto)));
         }
     }
+    // Each in its order, and none for longer than its turn.
+    let mut partitions = futures::stream::select_all(partitions);
+    while let Some(entries) = partitions.next().await {
+        if works.send(entries?).await.is_err() {
+            return Ok(());
+        }
+        report();
+    }
     Ok(())
+}
+
+/// The commits of a partition after one sequence and up to another; an error is the last item.
+fn entries(
+    tail: Tail,
+    partition: u16,
+    from: u64,
+    upto: u64,
+) -> impl Stream<Item = Result<Vec<Entry>, RebuildError>> {
+    let begin = (chunks(tail, partition, from, BATCH), from, None);
+    futures::stream::unfold(begin, move |(mut chunks, mut reached, failed)| async move {
+        if let Some(failed) = failed {
+            return Some((Err(failed), (chunks, upto, None)));
+        }
+        if reached >= upto {
+            return None;
+        }
+        let Chunk { mut entries, end } = match next(&mut chunks).await {
+            Ok(chunk) => chunk,
+            Err(error) => return Some((Err(error.into()), (chunks, upto, None))),
+        };
+        entries.truncate(usize::try_from(upto - reached).unwrap_or(usize::MAX));
+        reached += entries.len() as u64;
+        let failed = end.filter(|_| reached < upto).map(|end| failure(partition, end));
+        Some((Ok(entries), (chunks, reached, failed)))
+    })
 }
 
 async fn next(chunks: &mut (impl Stream<Item = Chunk> + Unpin)) -> Result<Chunk, ReadError> {

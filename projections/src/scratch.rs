@@ -36,7 +36,7 @@ impl ScratchViews {
     pub fn new() -> Result<Self, StoreError> {
         let directory = Scratch::new("fresh");
         let views = Views::open(&directory.path("views"), &StoreOptions::default())?;
-        let writer = Writer::new(Arc::clone(views.store()), views.store().live());
+        let writer = Writer::bulk(Arc::clone(views.store()), views.store().live());
         Ok(ScratchViews { writer, views, barred: HashSet::new(), _directory: directory })
     }
 

@@ -1,4 +1,4 @@
-//! The view store: rows in sled, one tree a generation, and the checkpoint in the same batch as the rows.
+//! The view store: rows in memory and in sled, one tree a generation, and the checkpoint in the same batch as the rows.
 //!
 //! What must stay true: the store can be lost at any moment without loss. So damage is met by moving the store
 //! aside, rows of another version by a new generation beside the old one; either way the views start empty, the
@@ -7,16 +7,18 @@
 //! Beside a store `views` there may be: `views.lock`; `views.damaged`, a note that the next start must not trust
 //! it; and `views.corrupt-<time>`, a store that was moved aside, for people to look at and delete.
 
+mod block;
 mod catalog;
 mod digest;
 mod disk;
 mod fingerprint;
 mod generations;
 pub(crate) mod keys;
+mod pages;
 mod queries;
-mod quiet;
 mod readable;
 pub(crate) mod rows;
+mod table;
 mod tally;
 mod writer;
 
@@ -28,13 +30,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 pub(crate) use catalog::Catalog;
 pub use digest::{Digest, ViewsDigest};
 use disk::Disk;
-pub(crate) use disk::{RowBytes, Rows, Tree};
+pub(crate) use disk::{Tree, Value, Values};
 pub(crate) use fingerprint::fingerprint;
 pub use generations::GenerationInfo;
 pub(crate) use generations::{Goal, Intent, SwapWhen};
 use generations::{generations, new_generation};
 pub use keys::RowKind;
 pub use queries::Views;
+use table::Table;
+pub(crate) use table::{Room, RowBytes, Scan};
 pub(crate) use writer::{Entry, Stopped, Writer, hash};
 
 /// Why the store could not answer.
@@ -90,7 +94,7 @@ pub(crate) struct Store {
 /// One complete set of rows.
 pub(crate) struct Generation {
     pub(crate) number: u64,
-    pub(crate) rows: Tree,
+    pub(crate) rows: Table,
     /// What the rows say of themselves, at hand: every accepted command asks.
     reached: RwLock<ViewsDigest>,
 }
@@ -102,8 +106,15 @@ const REBUILDING: &str = "rebuilding";
 /// In place of the fingerprint of a generation that more than one version has folded.
 const MIXED: &[u8] = b"mixed";
 
+/// What the names of trees begin with that hold the rows of a generation. To be changed with the layout of blocks: then a
+/// store of another layout has no rows in this one.
+const ROWS: &str = "rows-";
+/// The same of an earlier layout, in which each row was a value of sled. Kept for an earlier version to come back to,
+/// until the views are rebuilt.
+const EARLIER_ROWS: &str = "generation-";
+
 fn tree_name(generation: u64) -> String {
-    format!("generation-{generation}")
+    format!("{ROWS}{generation}")
 }
 
 fn schema_name(generation: u64) -> String {
@@ -154,19 +165,26 @@ impl Store {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps rows from being written until the guard is dropped.
-    pub(crate) fn hold_still(&self) -> MutexGuard<'_, ()> {
+    /// Keeps rows from being written until the guard is dropped, to memory or to disk.
+    pub(crate) fn hold_still(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let held = self.hold_writing();
+        self.live().rows.wait()?;
+        Ok(held)
+    }
+
+    fn hold_writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a generation as another version's.
     #[cfg(any(test, feature = "wrong-rules"))]
     pub(crate) fn pretend_version(&self, generation: u64, fingerprint: &[u8]) -> Result<(), StoreError> {
-        self.meta.insert(&schema_name(generation), fingerprint)
+        self.meta.insert(schema_name(generation), fingerprint)
     }
 
     /// Makes everything that is visible durable.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.live().rows.move_to_disk()?;
         self.disk.flush()
     }
 
@@ -187,10 +205,13 @@ impl Store {
 }
 
 impl Generation {
-    fn new(number: u64, rows: Tree) -> Result<Self, StoreError> {
+    fn open(disk: &Disk, number: u64) -> Result<Self, StoreError> {
+        let rows = Table::open(disk, &tree_name(number))?;
         let generation = Generation { number, rows, reached: RwLock::default() };
         let checkpoint = generation.checkpoints()?;
-        let digest = quiet::digest(&generation.rows)?;
+        let digest = generation.rows.get(keys::digest())?;
+        let digest =
+            digest.map_or(Ok(Digest::default()), |row| rows::decode(&row).map(Digest::from_bytes))?;
         *generation.reached.write().unwrap_or_else(PoisonError::into_inner) =
             ViewsDigest { digest, checkpoint };
         Ok(generation)
@@ -282,13 +303,17 @@ impl Generation {
 /// The live generation: the one noted as such if this version has folded it, else the one before it if this version
 /// has, else the one noted as such if this version can read its rows, else a new one. Drops generations that nobody will ask for again.
 fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
-    quiet::complete(disk)?;
     let meta = disk.tree(META)?;
     let fingerprint = fingerprint()?;
     let (noted, previous) = (number(&meta, LIVE)?, number(&meta, PREVIOUS)?);
     if noted.is_none() && disk.was_there() {
         // sled takes what it can read for all there ever was; an old store without rows has lost them.
         return Err(StoreError::Damaged("no generation is noted as live".to_owned()));
+    }
+    if generations(disk).is_empty() && disk.tree_names().iter().any(|name| name.starts_with(EARLIER_ROWS)) {
+        tracing::warn!(
+            "the views were folded by another version of Daybook; folding them again from the log"
+        );
     }
     let mut ours = None;
     for candidate in [noted, previous].into_iter().flatten() {
@@ -297,7 +322,7 @@ fn open_live(disk: &Disk) -> Result<(Tree, Generation), StoreError> {
             ours = Some(candidate);
         }
     }
-    let open = |number| Generation::new(number, disk.tree(&tree_name(number))?);
+    let open = |number| Generation::open(disk, number);
     let live = match (ours, noted) {
         (Some(number), _) => open(number)?,
         (None, Some(noted)) => {
@@ -332,7 +357,7 @@ fn adopt(meta: &Tree, generation: Generation) -> Result<Generation, StoreError> 
         generation = generation.number,
         "the views were folded by another version of Daybook; they are served until they are folded again"
     );
-    meta.insert(&schema_name(generation.number), MIXED)?;
+    meta.insert(schema_name(generation.number), MIXED)?;
     Ok(generation)
 }
 

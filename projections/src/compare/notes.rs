@@ -5,7 +5,7 @@ use ledger::ids::{RecordId, TenantId};
 use super::join::Joined;
 use crate::rebuild::Scratch;
 use crate::store::rows::{PositionRow, SubjectRow, decode};
-use crate::store::{Catalog, RowKind, Rows, StoreError, Tree, keys};
+use crate::store::{Catalog, RowKind, StoreError, Tree, Values, keys};
 
 /// Notes written together.
 const BATCH: usize = 1000;
@@ -49,9 +49,9 @@ impl Notes {
     }
 
     /// The notes, by order.
-    pub(super) fn read(&mut self) -> Result<Rows, StoreError> {
+    pub(super) fn read(&mut self) -> Result<Values, StoreError> {
         self.tree.apply(self.waiting.drain(..))?;
-        Ok(self.tree.rows())
+        Ok(self.tree.values())
     }
 }
 

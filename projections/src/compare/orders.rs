@@ -8,7 +8,7 @@ use ledger::ids::{Position, TenantId};
 use super::join::next_pair;
 use super::{Change, Found, INDEXES, OrderDifference, OrderRows, RowCounts, Side};
 use crate::store::rows::{HistoryRow, OrderRow, decode, decode_list};
-use crate::store::{RowBytes, RowKind, Rows, StoreError, keys};
+use crate::store::{RowBytes, RowKind, Scan, StoreError, Value, Values, keys};
 use crate::views::{HistoryEntry, OrderView};
 
 /// The rows of one order on one side.
@@ -40,7 +40,7 @@ pub(super) enum Outcome {
 pub(super) fn orders(
     from: &Side,
     to: &Side,
-    notes: Rows,
+    notes: Values,
     tenant: Option<&TenantId>,
 ) -> impl Iterator<Item = Result<Group, StoreError>> {
     let mut from = own_rows(from, tenant).peekable();
@@ -54,7 +54,7 @@ type Named = (Vec<u8>, Own);
 fn next_group(
     from: &mut Peekable<impl Iterator<Item = Result<Named, StoreError>>>,
     to: &mut Peekable<impl Iterator<Item = Result<Named, StoreError>>>,
-    notes: &mut Peekable<Rows>,
+    notes: &mut Peekable<Values>,
 ) -> Result<Option<Group>, StoreError> {
     let names = [from.peek(), to.peek()].map(|next| match next {
         Some(Ok((name, _))) => Some(name.clone()),
@@ -83,7 +83,7 @@ fn next_group(
         }
     };
     let mut indexes = Vec::new();
-    let is_about = |row: &Result<(RowBytes, RowBytes), StoreError>| match row {
+    let is_about = |row: &Result<(Value, Value), StoreError>| match row {
         Ok((note, _)) => noted_name(note) == name,
         Err(_) => true,
     };
@@ -108,7 +108,7 @@ fn own_rows(
     std::iter::from_fn(move || next_own(&mut orders, &mut history).transpose())
 }
 
-fn next_own(orders: &mut Peekable<Rows>, history: &mut Peekable<Rows>) -> Result<Option<Named>, StoreError> {
+fn next_own(orders: &mut Peekable<Scan>, history: &mut Peekable<Scan>) -> Result<Option<Named>, StoreError> {
     let (order, part) = match (peeked(orders, order_name)?, peeked(history, history_name)?) {
         (None, None) => return Ok(None),
         names => names,
@@ -126,7 +126,7 @@ fn next_own(orders: &mut Peekable<Rows>, history: &mut Peekable<Rows>) -> Result
     Ok(Some((name, own)))
 }
 
-fn peeked(rows: &mut Peekable<Rows>, name: fn(&[u8]) -> &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+fn peeked(rows: &mut Peekable<Scan>, name: fn(&[u8]) -> &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
     if let Some(error) = rows.next_if(Result::is_err) {
         error?;
     }

@@ -11,7 +11,7 @@ use ledger::journal::Journal;
 use crate::progress::Progress;
 use crate::projector::{StartError, check_log};
 use crate::rebuild::{FreshViews, RebuildError, fresh_views};
-use crate::store::{Catalog, Generation, RowKind, Rows, Store, StoreError, StoreOptions, Views, keys};
+use crate::store::{Catalog, Generation, RowKind, Scan, Store, StoreError, StoreOptions, Views, keys};
 
 /// Names a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Side {
         self.generation.checkpoints()
     }
 
-    pub(super) fn rows(&self, kind: RowKind, tenant: Option<&TenantId>) -> Rows {
+    pub(super) fn rows(&self, kind: RowKind, tenant: Option<&TenantId>) -> Scan {
         let prefix = keys::all(kind, tenant);
         self.generation.rows.range(&prefix, &prefix.end())
     }

@@ -9,7 +9,7 @@ use super::disk::{Disk, Tree};
 use super::generations::{Intent, generations};
 use super::{
     Generation, LIVE, META, PREVIOUS, StoreError, StoreOptions, beside, fingerprint, lock, number,
-    schema_name, tree_name,
+    schema_name,
 };
 
 /// A store as it was left. Cheap to clone.
@@ -64,7 +64,7 @@ impl Catalog {
         if !generations(&self.disk).contains(&number) {
             return Ok(None);
         }
-        let generation = Generation::new(number, self.disk.tree(&tree_name(number))?)?;
+        let generation = Generation::open(&self.disk, number)?;
         Ok(Some(Arc::new(generation)))
     }
 

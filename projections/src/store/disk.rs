@@ -3,12 +3,12 @@
 //! sled is trusted with nothing that the log cannot give back: an error or a panic in it means that the store is
 //! damaged, not that the process is.
 
+use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
-use super::keys::Key;
 
 /// How long a store that was closed a moment ago may take to let go of its files.
 const LETTING_GO: Duration = Duration::from_secs(5);
@@ -17,16 +17,17 @@ const LETTING_GO: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Disk {
     db: sled::Db,
+    path: PathBuf,
 }
 
-/// Rows by key.
+/// Values by key.
 #[derive(Clone)]
 pub(crate) struct Tree {
     tree: sled::Tree,
 }
 
-/// A key or a row as it lies in memory.
-pub(crate) type RowBytes = sled::IVec;
+/// A key or a value as it lies in memory.
+pub(crate) type Value = sled::IVec;
 
 impl Disk {
     /// Opens or creates the store in a directory. The caller holds the lock that keeps other processes out.
@@ -35,7 +36,7 @@ impl Disk {
         let deadline = Instant::now() + LETTING_GO;
         loop {
             match guarded(|| config.open()) {
-                Ok(db) => return Ok(Disk { db }),
+                Ok(db) => return Ok(Disk { db, path: path.to_owned() }),
                 // Threads of a store closed in this process may still hold its file lock; sled has no kind for it.
                 Err(StoreError::Disk(error))
                     if error.kind() == std::io::ErrorKind::Other && Instant::now() < deadline =>
@@ -45,6 +46,11 @@ impl Disk {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Its directory. What is put there beside sled's own files is gone with the store.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether there was a store before this one was opened.
@@ -74,47 +80,48 @@ impl Disk {
 }
 
 impl Tree {
-    pub(crate) fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<RowBytes>, StoreError> {
+    pub(crate) fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, StoreError> {
         guarded(|| self.tree.get(key))
     }
 
-    pub(crate) fn insert(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn insert(&self, key: impl AsRef<[u8]>, value: &[u8]) -> Result<(), StoreError> {
         guarded(|| self.tree.insert(key, value)).map(|_before| ())
     }
 
-    /// Rows whose keys lie in `from..to`, in the order of their keys; readable from both ends.
-    pub(crate) fn range(&self, from: &Key, to: &Key) -> Rows {
-        Rows { iter: (from < to).then(|| self.tree.range::<&Key, _>(from..to)) }
+    pub(crate) fn remove(&self, key: impl AsRef<[u8]>) -> Result<(), StoreError> {
+        guarded(|| self.tree.remove(key)).map(|_before| ())
     }
 
-    /// Every row.
-    pub(crate) fn rows(&self) -> Rows {
-        Rows { iter: Some(self.tree.iter()) }
-    }
-
-    /// Writes and removes rows one after the other, in this order also after a crash, which may cut it short.
-    pub(crate) fn write_each(
+    /// The first value whose key lies in a range.
+    pub(crate) fn first_in<'a>(
         &self,
-        writes: impl IntoIterator<Item = (impl AsRef<[u8]>, Option<Vec<u8>>)>,
-    ) -> Result<(), StoreError> {
-        for (key, row) in writes {
-            guarded(|| match row {
-                Some(row) => self.tree.insert(&key, row),
-                None => self.tree.remove(&key),
-            })?;
-        }
-        Ok(())
+        keys: impl RangeBounds<&'a [u8]>,
+    ) -> Result<Option<(Value, Value)>, StoreError> {
+        guarded(|| self.tree.range(keys).next().transpose())
     }
 
-    /// Writes and removes rows, all of them or, after a crash, none.
+    /// The last one.
+    pub(crate) fn last_in<'a>(
+        &self,
+        keys: impl RangeBounds<&'a [u8]>,
+    ) -> Result<Option<(Value, Value)>, StoreError> {
+        guarded(|| self.tree.range(keys).next_back().transpose())
+    }
+
+    /// Every value.
+    pub(crate) fn values(&self) -> Values {
+        Values { iter: Some(self.tree.iter()) }
+    }
+
+    /// Writes and removes values, all of them or, after a crash, none.
     pub(crate) fn apply(
         &self,
         writes: impl IntoIterator<Item = (impl AsRef<[u8]>, Option<Vec<u8>>)>,
     ) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        for (key, row) in writes {
-            match row {
-                Some(row) => batch.insert(key.as_ref(), row),
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key.as_ref(), value),
                 None => batch.remove(key.as_ref()),
             }
         }
@@ -122,36 +129,21 @@ impl Tree {
     }
 }
 
-/// Rows as they are read. An error is the last of them.
-pub(crate) struct Rows {
+/// Values as they are read. An error is the last of them.
+pub(crate) struct Values {
     iter: Option<sled::Iter>,
 }
 
-impl Rows {
-    fn step(
-        &mut self,
-        next: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<(RowBytes, RowBytes)>>,
-    ) -> Option<Result<(RowBytes, RowBytes), StoreError>> {
-        let iter = self.iter.as_mut()?;
-        let row = guarded(|| next(iter).transpose()).transpose();
-        if !matches!(row, Some(Ok(_))) {
-            self.iter = None;
-        }
-        row
-    }
-}
-
-impl Iterator for Rows {
-    type Item = Result<(RowBytes, RowBytes), StoreError>;
+impl Iterator for Values {
+    type Item = Result<(Value, Value), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(Iterator::next)
-    }
-}
-
-impl DoubleEndedIterator for Rows {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(DoubleEndedIterator::next_back)
+        let iter = self.iter.as_mut()?;
+        let value = guarded(|| iter.next().transpose()).transpose();
+        if !matches!(value, Some(Ok(_))) {
+            self.iter = None;
+        }
+        value
     }
 }
 

@@ -7,10 +7,9 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::disk::{Disk, Tree};
 use super::{
-    Generation, LIVE, PREVIOUS, REBUILDING, Store, StoreError, fingerprint, make_live, number, quiet,
-    schema_name, tree_name,
+    EARLIER_ROWS, Generation, LIVE, PREVIOUS, REBUILDING, ROWS, Store, StoreError, fingerprint, make_live,
+    number, schema_name, tree_name,
 };
-use crate::fold::Writes;
 
 /// One generation of the views, as a store knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +84,6 @@ impl Store {
     /// A new, empty generation beside the live one.
     pub(crate) fn new_generation(&self) -> Result<Arc<Generation>, StoreError> {
         let mut in_use = self.in_use();
-        // A number may come again, and what was put down for another generation is not for this one.
-        quiet::forget(&self.disk)?;
         let generation = Arc::new(new_generation(&self.disk, &self.meta)?);
         in_use.insert(generation.number, Arc::downgrade(&generation));
         Ok(generation)
@@ -101,7 +98,7 @@ impl Store {
         if !generations(&self.disk).contains(&number) {
             return Ok(None);
         }
-        let generation = Arc::new(Generation::new(number, self.disk.tree(&tree_name(number))?)?);
+        let generation = Arc::new(Generation::open(&self.disk, number)?);
         in_use.insert(number, Arc::downgrade(&generation));
         Ok(Some(generation))
     }
@@ -179,6 +176,7 @@ impl Store {
         };
         let _held = self.hold_notes();
         // Its rows are on disk before anything says that they count.
+        generation.rows.move_to_disk()?;
         self.disk.flush()?;
         make_live(&self.meta, generation.number, kept)?;
         self.disk.flush()?;
@@ -202,18 +200,18 @@ impl Store {
                 self.disk.drop_tree(&tree_name(generation))?;
             }
         }
+        for earlier in self.disk.tree_names().iter().filter(|name| name.starts_with(EARLIER_ROWS)) {
+            tracing::info!(tree = earlier, "dropping an earlier version's views");
+            self.disk.drop_tree(earlier)?;
+        }
         Ok(())
     }
 
-    /// Writes a batch of a generation that nobody reads without holding up those who read others.
-    pub(super) fn write_quietly(&self, generation: &Generation, writes: Writes) -> Result<(), StoreError> {
-        quiet::write(&self.disk, generation, generation.digest().digest, writes)
-    }
-
-    /// Leaves the last batch as a crash in the middle of it would have.
+    /// Leaves the generation that is being rebuilt as a crash would have, which came while its rows went to disk.
     #[cfg(test)]
     pub(crate) fn tear(&self) {
-        quiet::tear(&self.disk);
+        let rebuilding = self.intent().unwrap().expect("a rebuild is under way").generation;
+        self.generation(rebuilding).unwrap().expect("it has rows").rows.tear();
     }
 
     fn in_use(&self) -> MutexGuard<'_, std::collections::BTreeMap<u64, std::sync::Weak<Generation>>> {
@@ -223,14 +221,13 @@ impl Store {
 
 pub(super) fn generations(disk: &Disk) -> Vec<u64> {
     let names = disk.tree_names();
-    names.iter().filter_map(|name| name.strip_prefix("generation-")?.parse().ok()).collect()
+    names.iter().filter_map(|name| name.strip_prefix(ROWS)?.parse().ok()).collect()
 }
 
 pub(super) fn new_generation(disk: &Disk, meta: &Tree) -> Result<Generation, StoreError> {
     let noted = [number(meta, LIVE)?, number(meta, PREVIOUS)?];
     let newest = generations(disk).into_iter().chain(noted.into_iter().flatten()).max();
     let number = newest.unwrap_or(0) + 1;
-    let rows = disk.tree(&tree_name(number))?;
-    meta.insert(&schema_name(number), &fingerprint()?)?;
-    Generation::new(number, rows)
+    meta.insert(schema_name(number), &fingerprint()?)?;
+    Generation::open(disk, number)
 }

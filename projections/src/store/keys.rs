@@ -90,6 +90,18 @@ impl AsRef<[u8]> for Key {
     }
 }
 
+impl std::borrow::Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Self {
+        Key(bytes.to_vec())
+    }
+}
+
 impl Key {
     fn of(kind: RowKind) -> Self {
         let mut bytes = Vec::with_capacity(64);

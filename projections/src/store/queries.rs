@@ -9,13 +9,12 @@ use ledger::money::Currency;
 use ledger::offer::Offer;
 use ledger::quarantine::MatchKey;
 
-use super::disk::Rows;
 use super::keys::{self, Key, position_at_end};
 use super::rows::{
     self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
     TotalsRow, decode, decode_list,
 };
-use super::{Generation, GenerationInfo, Store, StoreError, StoreOptions, ViewsDigest};
+use super::{Generation, GenerationInfo, Scan, Store, StoreError, StoreOptions, ViewsDigest};
 use crate::views::{
     HistoryEntry, IdempotencyEntry, ListFilter, OfferView, OrderView, Page, QuarantineView, Totals,
 };
@@ -279,7 +278,7 @@ impl Views {
     /// The same by reading every row, as a check of the one that is kept. Writing waits for it, but for that of a
     /// generation which is being folded beside the live one: such a one stands still while it is paused.
     pub fn digest_by_scan(&self) -> Result<ViewsDigest, StoreError> {
-        let _held = self.store.hold_still();
+        let _held = self.store.hold_still()?;
         self.read(Generation::digest_by_scan)
     }
 
@@ -336,7 +335,7 @@ impl Generation {
     }
 
     /// Rows under a prefix that positions follow, newest first, from below the cursor.
-    fn newest(&self, prefix: &Key, cursor: Option<Position>) -> std::iter::Rev<Rows> {
+    fn newest(&self, prefix: &Key, cursor: Option<Position>) -> std::iter::Rev<Scan> {
         let end = cursor.map_or_else(|| prefix.end(), |position| prefix.clone().at(position));
         self.rows.range(prefix, &end).rev()
     }

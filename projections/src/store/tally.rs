@@ -9,9 +9,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::digest::{Digest, RowHash};
-use super::disk::RowBytes;
 use super::keys::{self, Key};
-use super::{Generation, StoreError};
+use super::{Generation, RowBytes, StoreError};
 use crate::fold::{Base, Writes};
 
 /// How many rows' hashes are kept between batches, twice.

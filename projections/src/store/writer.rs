@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::keys;
 use super::rows::{Checkpoint, encode};
 use super::tally::{KnownHashes, Tallied, Tally};
-use super::{Generation, Store, StoreError};
+use super::{Generation, Room, Store, StoreError};
 use crate::fold::{Batch, FoldError, Recent};
 use crate::rules::Rules;
 
@@ -39,12 +39,20 @@ pub(crate) struct Writer {
     rules: Rules,
     /// Whether nobody reads the generation, and those who read others must not be held up.
     is_quiet: bool,
+    /// How many rows wait in memory.
+    room: Room,
 }
 
 impl Writer {
     pub(crate) fn new(store: Arc<Store>, generation: Arc<Generation>) -> Self {
         let (recent, hashes) = (Recent::default(), KnownHashes::default());
-        Writer { store, generation, recent, hashes, rules: Rules::default(), is_quiet: false }
+        let room = Room::Live;
+        Writer { store, generation, recent, hashes, rules: Rules::default(), is_quiet: false, room }
+    }
+
+    /// A writer for a whole log at once, while nobody reads.
+    pub(crate) fn bulk(store: Arc<Store>, generation: Arc<Generation>) -> Self {
+        Writer { room: Room::Bulk, ..Writer::new(store, generation) }
     }
 
     /// The same by other rules.
@@ -114,10 +122,10 @@ impl Writer {
         let Tallied { digest, hashes } = tally.count(&writes)?;
         writes.insert(keys::digest(), Some(encode(&digest.to_bytes())));
         if self.is_quiet {
-            self.store.write_quietly(&self.generation, writes)?;
+            self.generation.rows.write_here(self.room, writes)?;
         } else {
-            let _held = self.store.hold_still();
-            self.generation.rows.apply(writes)?;
+            let _held = self.store.hold_writing();
+            self.generation.rows.write(self.room, writes)?;
         }
         let newest = newest.iter().map(|(partition, entry)| (*partition, entry.recorded.position.sequence));
         self.generation.has_reached(newest, digest);
