@@ -11,6 +11,7 @@ use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use serde_json::Value;
 
 use crate::Options;
+use crate::machine::Machine;
 
 /// How often to look at the process's memory.
 const LOOK: Duration = Duration::from_millis(5);
@@ -20,7 +21,7 @@ pub(crate) async fn run(options: Options) {
     let path = directory.path().join("data/journal.sqlite");
     let journal = EmbeddedJournal::open(path, EmbeddedOptions::default()).await.expect("a journal");
     fill(Arc::new(journal), 0..options.commits() / COMMITS).await;
-    println!("\nExport from the embedded journal, on {}\n", crate::machine::describe());
+    println!("\nExport from the embedded journal, on {}\n", Machine::here());
     println!("| what | format | rows | seconds | rows/s | most memory, MiB |\n|---|---|--:|--:|--:|--:|");
     for (what, format) in [
         ("commits", "jsonl"),

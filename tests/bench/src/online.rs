@@ -1,7 +1,6 @@
 //! What readers notice of a rebuild: status polls at full speed, first with nothing else going on, then while the
 //! server folds its whole log anew beside them. Every answer must be a 200.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daybook_tests::client::{ACME, Client};
@@ -11,8 +10,9 @@ use ledger::ids::{RecordId, TenantId};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::load::{self, Requests, Round};
-use crate::{Options, machine, name, rebuild};
+use crate::load::{self, Load, Requests, Round};
+use crate::machine::Machine;
+use crate::{Options, name, rebuild};
 
 const ADMIN_KEY: &str = "an admin key for benchmarks alone, long enough";
 /// Orders that are asked for in turn, from all over the log.
@@ -57,15 +57,15 @@ pub(crate) async fn run(options: Options) {
         let address = shop.url().trim_start_matches("http://").to_owned();
         let requests = requests(options.commits());
         let half = options.round() / 2;
-        load::round(&address, &requests, CONNECTIONS, half, 200).await;
+        Load::closed(&address, &requests, CONNECTIONS, half).run().await;
         let (mut idle, mut beside) = (Side::new(), Side::new());
         for _ in 0..options.rounds() {
-            idle.add(load::round(&address, &requests, CONNECTIONS, options.round(), 200).await);
+            idle.add(Load::closed(&address, &requests, CONNECTIONS, options.round()).run().await);
         }
         let began = Instant::now();
         admin(&shop, Method::POST).await;
         let status = loop {
-            beside.add(load::round(&address, &requests, CONNECTIONS, half, 200).await);
+            beside.add(Load::closed(&address, &requests, CONNECTIONS, half).run().await);
             let status = admin(&shop, Method::GET).await;
             if !["folding", "comparing"].contains(&status["state"].as_str().unwrap_or_default()) {
                 break status;
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) {
              | | req/s | p50 µs | p99 µs | p99.9 µs |\n|---|--:|--:|--:|--:|\n{}\n{}\n\n\
              p99 beside a rebuild: {percent} % of idle. {folded} commits folded within {} s, no answer but 200.\n",
             name(kind),
-            machine::describe(),
+            Machine::here(),
             idle.row("idle"),
             beside.row("beside a rebuild"),
             began.elapsed().as_secs(),
@@ -111,5 +111,5 @@ fn requests(commits: u64) -> Requests {
         let order = RecordId::for_key(&tenant, "checkout", &format!("bench-{}", number * orders / ORDERS));
         load::render("GET", &format!("/v1/orders/{order}/status"), &headers, "")
     };
-    Requests::InTurn(Arc::new((0..ORDERS).map(request).collect()))
+    Requests::InTurn((0..ORDERS).map(request).collect())
 }

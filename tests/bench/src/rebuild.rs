@@ -17,7 +17,7 @@ use ledger::order::{
 };
 
 use crate::limit::Limit;
-use crate::report::{Row, Side, print};
+use crate::report::{Goal, Report, Row, Side};
 use crate::{Options, name};
 
 /// Commits of each order: a checkout, its capture, a refund, and that it was settled.
@@ -32,7 +32,7 @@ pub(crate) async fn run(options: Options) {
         world.servers[0].stop().await;
         fill(&world, kind, options.commits()).await;
         let commits = open(&world, kind).await.last_sequence(0).await.expect("the journal can be read");
-        let (mut ours, mut limit) = (Side::new(), Side::new());
+        let (mut ours, mut limit) = (Side::new("Daybook"), Side::new("the same log drained"));
         for _ in 0..options.rounds() {
             limit.add_rate(commits, bare(&world, kind).await);
             let started = Instant::now();
@@ -40,9 +40,11 @@ pub(crate) async fn run(options: Options) {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             ours.add_rate(commits, started.elapsed());
         }
-        rows.push(Row { journal: name(kind), connections: None, ours, limit });
+        let row = Row::new("daybook rebuild", "commits/s", ours).on(name(kind));
+        rows.push(row.against(limit).goal(Goal::PercentAtLeast(60)));
     }
-    print("Rebuild: `daybook rebuild`, from its start to its end", "commits/s", &rows);
+    let title = "Rebuild: `daybook rebuild`, from its start to its end";
+    Report::new("rebuild", title, options.quick, rows).publish(&options.out());
 }
 
 async fn open(world: &World, kind: Kind) -> Arc<dyn Journal> {

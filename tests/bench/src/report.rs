@@ -1,92 +1,257 @@
-//! The table: ours, the limit, and the ratio.
+//! What a suite found: rows that each hold ours beside something else, measured in the same run, and the ratio.
+//!
+//! A report is written as JSON; the tables and the plots are drawn from the JSON alone. Everything is a whole number:
+//! rates in units a second, times in microseconds, ratios in percent.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
-use crate::load::{Round, histogram};
+use crate::load::{Round, buckets, per_second};
+use crate::machine::Machine;
+use crate::table;
 
-/// Several rounds of one side.
+/// Everything that one run of a suite found.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The suite's name on the command line.
+    pub(crate) suite: String,
+    /// What it measures, as a heading.
+    pub(crate) title: String,
+    /// A first look only.
+    pub(crate) quick: bool,
+    /// When it ended, as RFC 3339.
+    pub(crate) taken_at: String,
+    /// What it ran on.
+    pub(crate) machine: Machine,
+    /// What it found.
+    pub(crate) rows: Vec<Row>,
+    /// What went on over time, for a suite that watches that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// One figure of ours, and what it is held against.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// What was measured, such as `POST /v1/checkouts`.
+    pub(crate) name: String,
+    /// Which journal, where it matters.
+    pub(crate) journal: Option<String>,
+    /// Over how many connections, where there are some.
+    pub(crate) connections: Option<usize>,
+    /// What the figures count, such as `req/s`, `commits/s`, `µs` or `MiB`.
+    pub(crate) unit: String,
+    /// Ours.
+    pub(crate) ours: Side,
+    /// The limit, a peer, or ours in other circumstances.
+    pub(crate) against: Option<Side>,
+    /// What it should be.
+    pub(crate) goal: Option<Goal>,
+    /// Ours in percent of the other side.
+    pub(crate) ratio_percent: Option<u64>,
+    /// Whether the goal is met; none without a goal.
+    pub(crate) met: Option<bool>,
+}
+
+/// What a row should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goal {
+    /// At least so many percent of the other side.
+    PercentAtLeast(u64),
+    /// At most so many percent of the other side.
+    PercentAtMost(u64),
+    /// At most so much, in the row's unit.
+    AtMost(u64),
+}
+
+/// The rounds of one side.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Side {
-    rates: Vec<u64>,
-    latency: Histogram<u64>,
+    /// Who or what, such as `bare axum and SQLite`.
+    pub(crate) name: String,
+    /// What each round found, in the row's unit.
+    pub(crate) rounds: Vec<u64>,
+    /// The middle one.
+    pub(crate) median: u64,
+    /// The smallest.
+    pub(crate) min: u64,
+    /// The largest.
+    pub(crate) max: u64,
+    /// How long single requests took, where that was measured.
+    pub(crate) latency: Option<Latency>,
+}
+
+/// How long requests took from when they were due.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    /// Requests that were due each second.
+    pub(crate) offered: u64,
+    /// Half took no longer, in microseconds.
+    pub(crate) p50: u64,
+    /// 99 of 100 took no longer.
+    pub(crate) p99: u64,
+    /// 999 of 1000 took no longer.
+    pub(crate) p999: u64,
+    /// None took longer.
+    pub(crate) max: u64,
+    /// All of them: microseconds, and how often.
+    #[serde(with = "buckets")]
+    pub(crate) histogram: Histogram<u64>,
+}
+
+/// How a server was at one moment.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    /// Which journal.
+    pub(crate) journal: String,
+    /// Seconds since the start.
+    pub(crate) at: u64,
+    /// Answers a second since the last sample.
+    pub(crate) rate: u64,
+    /// Microseconds of half of them.
+    pub(crate) p50: u64,
+    /// Microseconds of 99 of 100 of them.
+    pub(crate) p99: u64,
+    /// Resident memory of the server, in KiB.
+    pub(crate) rss_kib: u64,
+    /// Bytes of the journal's files.
+    pub(crate) journal_bytes: u64,
+    /// Bytes of the views' files.
+    pub(crate) views_bytes: u64,
 }
 
 impl Side {
-    pub(crate) fn new() -> Self {
-        Side { rates: Vec::new(), latency: histogram() }
+    /// A side without rounds yet.
+    pub(crate) fn new(name: &str) -> Self {
+        Side { name: name.to_owned(), rounds: Vec::new(), median: 0, min: 0, max: 0, latency: None }
     }
 
-    pub(crate) fn add(&mut self, round: Round) {
-        self.rates.push(round.rate());
-        self.latency.add(round.latency).expect("histograms alike");
+    /// A side of one figure.
+    pub(crate) fn once(name: &str, value: u64) -> Self {
+        let mut side = Side::new(name);
+        side.add(value);
+        side
     }
 
-    /// A round that did so much in so long, without latencies.
+    /// A round that found this.
+    pub(crate) fn add(&mut self, value: u64) {
+        self.rounds.push(value);
+        let mut sorted = self.rounds.clone();
+        sorted.sort_unstable();
+        self.median = sorted[sorted.len() / 2];
+        self.min = sorted[0];
+        self.max = sorted[sorted.len() - 1];
+    }
+
+    /// A round that did so much in so long, as a rate.
     pub(crate) fn add_rate(&mut self, count: u64, elapsed: Duration) {
-        self.rates.push(count * 1_000_000 / u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1));
+        self.add(per_second(count, elapsed));
     }
 
-    pub(crate) fn median(&self) -> u64 {
-        let mut rates = self.rates.clone();
-        rates.sort_unstable();
-        rates.get(rates.len() / 2).copied().unwrap_or(0)
-    }
-
-    fn quantile(&self, quantile: f64) -> String {
-        match self.latency.is_empty() {
-            true => "–".to_owned(),
-            false => {
-                let micros = self.latency.value_at_quantile(quantile);
-                format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
+    /// The latencies of a round of an open loop at this rate, beside those of earlier ones.
+    pub(crate) fn add_latency(&mut self, offered: u64, round: &Round) {
+        let histogram = match self.latency.take() {
+            Some(mut earlier) => {
+                earlier.histogram.add(&round.latency).expect("histograms alike");
+                earlier.histogram
             }
+            None => round.latency.clone(),
+        };
+        self.latency = Some(Latency::of(offered, histogram));
+    }
+}
+
+impl Latency {
+    /// What is to be said of a histogram.
+    pub(crate) fn of(offered: u64, histogram: Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
+        Latency { offered, p50, p99, p999, max: histogram.max(), histogram }
+    }
+}
+
+impl Row {
+    /// Ours alone.
+    pub(crate) fn new(name: &str, unit: &str, ours: Side) -> Self {
+        Row {
+            name: name.to_owned(),
+            journal: None,
+            connections: None,
+            unit: unit.to_owned(),
+            ours,
+            against: None,
+            goal: None,
+            ratio_percent: None,
+            met: None,
         }
     }
-}
 
-/// A row: what was measured, over how many connections (none: not over HTTP), ours and the limit.
-pub(crate) struct Row {
-    pub(crate) journal: &'static str,
-    pub(crate) connections: Option<usize>,
-    pub(crate) ours: Side,
-    pub(crate) limit: Side,
-}
+    /// On this journal.
+    pub(crate) fn on(mut self, journal: &str) -> Self {
+        self.journal = Some(journal.to_owned());
+        self
+    }
 
-/// Prints the table as Markdown.
-pub(crate) fn print(what: &str, unit: &str, rows: &[Row]) {
-    println!("\n{what}, on {}\n", crate::machine::describe());
-    println!(
-        "| journal | connections | Daybook {unit} | p50 | p99 | limit {unit} | p50 | p99 | ratio | rounds |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
-    for Row { journal, connections, ours, limit } in rows {
-        let (mine, theirs) = (ours.median(), limit.median());
-        let ratio = mine * 100 / theirs.max(1);
-        println!(
-            "| {journal} | {} | {} | {} | {} | {} | {} | {} | {}.{:02} | {} |",
-            connections.map_or("–".to_owned(), |connections| connections.to_string()),
-            thousands(mine),
-            ours.quantile(0.5),
-            ours.quantile(0.99),
-            thousands(theirs),
-            limit.quantile(0.5),
-            limit.quantile(0.99),
-            ratio / 100,
-            ratio % 100,
-            ours.rates.len(),
-        );
+    /// Over so many connections.
+    pub(crate) fn over(mut self, connections: usize) -> Self {
+        self.connections = Some(connections);
+        self
+    }
+
+    /// Held against this.
+    pub(crate) fn against(mut self, other: Side) -> Self {
+        self.ratio_percent = Some(self.ours.median.saturating_mul(100) / other.median.max(1));
+        self.against = Some(other);
+        self.judged()
+    }
+
+    /// With a goal.
+    pub(crate) fn goal(mut self, goal: Goal) -> Self {
+        self.goal = Some(goal);
+        self.judged()
+    }
+
+    fn judged(mut self) -> Self {
+        let (ratio, value) = (self.ratio_percent, self.ours.median);
+        self.met = self.goal.and_then(|goal| match goal {
+            Goal::PercentAtLeast(percent) => ratio.map(|ratio| ratio >= percent),
+            Goal::PercentAtMost(percent) => ratio.map(|ratio| ratio <= percent),
+            Goal::AtMost(most) => Some(value <= most),
+        });
+        self
     }
 }
 
-/// 1234567 as `1 234 567`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
+impl Report {
+    /// Of these rows, measured here and just now.
+    pub(crate) fn new(suite: &str, title: &str, quick: bool, rows: Vec<Row>) -> Self {
+        let (suite, title) = (suite.to_owned(), title.to_owned());
+        let (taken_at, machine) = (jiff::Timestamp::now().to_string(), Machine::here());
+        Report { suite, title, quick, taken_at, machine, rows, samples: Vec::new() }
     }
-    text
+
+    /// Prints the table, and writes the JSON to `<directory>/<suite>.json`.
+    pub(crate) fn publish(&self, directory: &Path) {
+        print!("{}", table::of(self));
+        std::fs::create_dir_all(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
+        let file = directory.join(format!("{}.json", self.suite));
+        let json = serde_json::to_vec(self).expect("JSON");
+        std::fs::write(&file, json).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        eprintln!("wrote {}", file.display());
+    }
+
+    /// The reports in a directory, in this order of suites.
+    pub(crate) fn read_all(directory: &Path, suites: &[&str]) -> Vec<Self> {
+        let files = suites.iter().map(|suite| directory.join(format!("{suite}.json")));
+        files.filter(|file| file.is_file()).map(Self::read).collect()
+    }
+
+    fn read(file: PathBuf) -> Self {
+        let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    }
 }
