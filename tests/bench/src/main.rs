@@ -15,6 +15,7 @@ mod limit;
 mod load;
 mod machine;
 mod online;
+mod peers;
 mod rebuild;
 mod report;
 mod status;
@@ -28,7 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 3] = ["ingest", "status", "rebuild"];
+const SUITES: [&str; 4] = ["ingest", "status", "rebuild", "peers"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -51,6 +52,8 @@ enum What {
     RebuildOnline(Options),
     /// Rows a second of an export, and its memory. From the embedded journal alone.
     Export(Options),
+    /// The same job on a plain PostgreSQL schema, `cqrs-es` and `disintegrate`.
+    Peers(Options),
     /// Prints the tables of all reports in a directory.
     Report {
         /// Where the reports are.
@@ -142,6 +145,7 @@ fn main() {
             What::Rebuild(options) => rebuild::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
+            What::Peers(options) => peers::run(options).await,
             What::Load => load::generate().await,
             What::Limit { of } => limit::serve(of).await,
         }
