@@ -11,16 +11,18 @@ use standardwebhooks::Webhook;
 use tokio::task::JoinSet;
 
 use super::postgres::Postgres;
-use super::process::Served;
+use super::process::{Served, fill};
 use super::{Job, Peer};
 use crate::load::{Connection, Requests, Round, render};
 use crate::report::{Goal, Side};
 use crate::versus::Target;
-use crate::{Options, ingest};
+use crate::{Options, ingest, rebuild};
 
 const CONNECTIONS: usize = 64;
 /// Orders that are asked for in turn.
 const POLLED: usize = 10_000;
+/// Orders that are there before the first request: an empty database has no statistics to plan with.
+const BEFORE: u64 = 10_000;
 /// How long a read model may take to have everything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -36,10 +38,18 @@ type Targets = Vec<Target>;
 pub(super) async fn run(options: &Options, postgres: &Postgres) -> Vec<Job> {
     let mut field = Field { ours: Vec::new(), peers: Vec::new() };
     for kind in options.kinds() {
-        field.ours.push((kind, World::with(kind, Setup::default()).await));
+        let mut world = World::with(kind, Setup::default()).await;
+        world.servers[0].stop().await;
+        rebuild::fill(&world, kind, BEFORE * rebuild::COMMITS).await;
+        world.servers[0].restart().await;
+        field.ours.push((kind, world));
     }
     for peer in Peer::ALL {
-        field.peers.push((peer, Served::start(peer, &postgres.database(peer.word())).await));
+        let database = postgres.database(peer.word());
+        fill(peer, &database, BEFORE).await;
+        let served = Served::start(peer, &database).await;
+        caught_up(&served.address).await;
+        field.peers.push((peer, served));
     }
     vec![ingest(options, &field).await, status(options, &field).await, webhooks(options, &field).await]
 }
