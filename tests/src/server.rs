@@ -145,6 +145,11 @@ impl Server {
         &self.url
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
     /// What it has printed since it was first started, each line with the stream it was printed on.
     pub fn printed(&self) -> String {
         self.printed.text()

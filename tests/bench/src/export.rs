@@ -1,20 +1,14 @@
 //! What an export takes: rows a second, and the most memory at once, as Linux tells it.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use daybook_tests::fill::{COMMITS, fill};
 use daybook_tests::server;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use serde_json::Value;
 
-use crate::Options;
 use crate::machine::Machine;
-
-/// How often to look at the process's memory.
-const LOOK: Duration = Duration::from_millis(5);
+use crate::{Options, process};
 
 pub(crate) async fn run(options: Options) {
     let directory = tempfile::TempDir::with_prefix("daybook-bench-").expect("a directory");
@@ -33,22 +27,7 @@ pub(crate) async fn run(options: Options) {
         let out = directory.path().join(format!("{what}.{format}"));
         let mut command = server::command(directory.path());
         command.args(["export", what, "--format", format, "--data-dir", "data", "--out"]).arg(&out);
-        let started = Instant::now();
-        let mut process = command.stdout(Stdio::null()).spawn().expect("the daybook binary starts");
-        let status = PathBuf::from(format!("/proc/{}/status", process.id()));
-        let mut peak_kib: u64 = 0;
-        let ended = loop {
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
-            peak_kib = kib.unwrap_or(peak_kib);
-            if let Some(status) = process.try_wait().expect("a process of ours") {
-                break status;
-            }
-            tokio::time::sleep(LOOK).await;
-        };
-        assert!(ended.success(), "the export of {what} failed");
-        let elapsed = started.elapsed();
+        let process::Ran { elapsed, peak_kib } = process::run(command).await;
         let manifest = std::fs::read(replay::export::Manifest::path(&out)).expect("a manifest");
         let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
         let rows = manifest["rows"].as_u64().expect("a number of rows");

@@ -3,10 +3,10 @@
 use daybook_tests::client::ACME;
 use daybook_tests::{Kind, Setup, World};
 use ledger::codec;
-use reqwest::Method;
 
 use crate::limit::Limit;
 use crate::load::{self, Connection, Requests};
+use crate::online::wait_until_ready;
 use crate::report::{Goal, Report, Row};
 use crate::versus::{Target, compare};
 use crate::{Options, name};
@@ -31,8 +31,8 @@ pub(crate) async fn run(options: Options) {
             expected: 202,
         };
         for connections in [64, 256] {
-            let settle = async || caught_up(&world).await;
-            let (ours, bare) = compare(&options, connections, &ours, &bare, settle).await;
+            let settle = async || wait_until_ready(&world.shop()).await;
+            let (ours, bare) = compare(&options, connections, async || ours.clone(), &bare, settle).await;
             let row = Row::new("POST /v1/checkouts", "req/s", ours).on(name(kind)).over(connections);
             rows.push(row.against(bare).goal(Goal::PercentAtLeast(80)));
         }
@@ -98,14 +98,4 @@ pub(crate) fn limit_name(kind: Kind) -> &'static str {
         Kind::Embedded => "bare axum and SQLite",
         Kind::JetStreamNewest | Kind::JetStreamOldest => "bare axum and JetStream",
     }
-}
-
-/// The views catch up before the other side's turn, so that neither pays for the other's work.
-pub(crate) async fn caught_up(world: &World) {
-    let client = world.shop();
-    daybook_tests::eventually("views that have caught up", async || {
-        let ready = client.anonymous(Method::GET, "/readyz").send().await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
 }

@@ -9,18 +9,29 @@
 //! and pictures from the JSON. Nothing here is built unless it is asked for.
 
 mod all;
+mod bulk;
+mod disk;
 mod export;
 mod ingest;
+mod lag;
 mod limit;
 mod load;
+mod log;
 mod machine;
+mod memory;
 mod online;
+mod orders;
 mod peers;
+mod plot;
+mod process;
 mod rebuild;
+mod replay;
 mod report;
+mod soak;
 mod status;
 mod table;
 mod versus;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +40,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use daybook_tests::Kind;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 4] = ["ingest", "status", "rebuild", "peers"];
+const SUITES: [&str; 10] =
+    ["ingest", "webhooks", "status", "lag", "replay", "rebuild", "memory", "disk", "peers", "soak"];
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -44,10 +56,22 @@ enum What {
     All(Options),
     /// Checkouts a second, each stored before its 202.
     Ingest(Options),
-    /// Status polls a second.
-    Status(Options),
-    /// Commits a second when the views are folded anew.
+    /// Webhooks a second, each verified and stored before its 200.
+    Webhooks(Options),
+    /// Status polls a second, with few orders and with many, alone and beside checkouts.
+    Status(status::Choice),
+    /// From a webhook to the long poll that waits for it.
+    Lag(Options),
+    /// A long time at half the limit.
+    Soak(soak::Choice),
+    /// Commits a second when every order is folded and nothing is stored.
+    Replay(Options),
+    /// Commits a second when the views are folded anew, and the memory that takes.
     Rebuild(Options),
+    /// Memory of an idle server with many orders.
+    Memory(Options),
+    /// Bytes of the journal's and the views' files.
+    Disk(Options),
     /// What a status poll costs while the views are folded anew beside it.
     RebuildOnline(Options),
     /// Rows a second of an export, and its memory. From the embedded journal alone.
@@ -60,15 +84,50 @@ enum What {
         #[arg(long, default_value_os_t = reports())]
         from: PathBuf,
     },
+    /// Draws the plots of all reports in a directory, as SVG.
+    Plot {
+        /// Where the reports are.
+        #[arg(long, default_value_os_t = reports())]
+        from: PathBuf,
+        /// Where the pictures go.
+        #[arg(long, default_value_os_t = pictures())]
+        to: PathBuf,
+    },
     /// Sends what it is told on standard input; started by the benchmarks themselves.
     #[command(hide = true)]
     Load,
+    /// The same for the suite `lag`.
+    #[command(hide = true)]
+    LagLoad,
     /// The other side of a comparison; started by the benchmarks themselves.
     #[command(hide = true)]
     Limit {
         #[command(subcommand)]
         of: limit::Of,
     },
+}
+
+impl What {
+    /// Whether it needs a server to measure.
+    fn measures(&self) -> bool {
+        match self {
+            What::Report { .. } | What::Plot { .. } | What::Load | What::LagLoad | What::Limit { .. } => {
+                false
+            }
+            What::All(_)
+            | What::Ingest(_)
+            | What::Webhooks(_)
+            | What::Status(_)
+            | What::Lag(_)
+            | What::Soak(_)
+            | What::Replay(_)
+            | What::Rebuild(_)
+            | What::Memory(_)
+            | What::Disk(_)
+            | What::RebuildOnline(_)
+            | What::Export(_) => true,
+        }
+    }
 }
 
 /// What can be chosen about a run.
@@ -87,6 +146,10 @@ struct Options {
 
 fn reports() -> PathBuf {
     PathBuf::from("target/bench")
+}
+
+fn pictures() -> PathBuf {
+    PathBuf::from("docs/src/reference/benchmarks")
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +194,7 @@ fn name(kind: Kind) -> &'static str {
 
 fn main() {
     let cli = Cli::parse();
-    let helper = matches!(cli.what, What::Limit { .. } | What::Load | What::Report { .. });
-    if !helper && std::env::var_os("DAYBOOK_BIN").is_none() {
+    if cli.what.measures() && std::env::var_os("DAYBOOK_BIN").is_none() {
         build_release_server();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -140,13 +202,21 @@ fn main() {
         match cli.what {
             What::All(options) => all::run(&options),
             What::Report { from } => all::report(&from),
+            What::Plot { from, to } => plot::draw(&from, &to),
             What::Ingest(options) => ingest::run(options).await,
-            What::Status(options) => status::run(options).await,
+            What::Webhooks(options) => webhooks::run(options).await,
+            What::Status(choice) => status::run(choice).await,
+            What::Lag(options) => lag::run(options).await,
+            What::Soak(choice) => soak::run(choice).await,
+            What::Replay(options) => replay::run(options).await,
             What::Rebuild(options) => rebuild::run(options).await,
+            What::Memory(options) => memory::run(options).await,
+            What::Disk(options) => disk::run(options).await,
             What::RebuildOnline(options) => online::run(options).await,
             What::Export(options) => export::run(options).await,
             What::Peers(options) => peers::run(options).await,
             What::Load => load::generate().await,
+            What::LagLoad => lag::generate().await,
             What::Limit { of } => limit::serve(of).await,
         }
     });

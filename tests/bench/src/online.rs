@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use daybook_tests::client::{ACME, Client};
 use daybook_tests::{Reply, Setup, World};
 use hdrhistogram::Histogram;
-use ledger::ids::{RecordId, TenantId};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::bulk::Life;
 use crate::load::{self, Load, Requests, Round};
 use crate::machine::Machine;
-use crate::{Options, name, rebuild};
+use crate::{Options, bulk, log, name};
 
 const ADMIN_KEY: &str = "an admin key for benchmarks alone, long enough";
 /// Orders that are asked for in turn, from all over the log.
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: Options) {
         let setup = Setup { config: format!("admin.key = \"{ADMIN_KEY}\"\n"), ..Setup::default() };
         let mut world = World::with(kind, setup).await;
         world.servers[0].stop().await;
-        rebuild::fill(&world, kind, options.commits()).await;
+        log::fill(&world, options.commits()).await;
         world.servers[0].respawn();
         wait_until_ready(&world.shop()).await;
 
@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Options) {
 }
 
 /// The views of a whole log take longer than any server is otherwise waited for.
-async fn wait_until_ready(shop: &Client) {
+pub(crate) async fn wait_until_ready(shop: &Client) {
     loop {
         let asked = Reply::of(shop.anonymous(Method::GET, "/readyz")).await;
         if asked.is_ok_and(|reply| reply.status == 200) {
@@ -104,11 +104,10 @@ async fn admin(shop: &Client, method: Method) -> Value {
 }
 
 fn requests(commits: u64) -> Requests {
-    let tenant: TenantId = ACME.id.parse().expect("a tenant");
     let headers = format!("authorization: Bearer {}\r\n", ACME.key);
-    let orders = commits / rebuild::COMMITS;
+    let orders = commits / Life::Refunded.commits();
     let request = |number: u64| {
-        let order = RecordId::for_key(&tenant, "checkout", &format!("bench-{}", number * orders / ORDERS));
+        let order = bulk::order(number * orders / ORDERS);
         load::render("GET", &format!("/v1/orders/{order}/status"), &headers, "")
     };
     Requests::InTurn((0..ORDERS).map(request).collect())

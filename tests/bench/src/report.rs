@@ -255,3 +255,36 @@ impl Report {
         serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(ours: &[u64], other: &[u64]) -> Row {
+        let side = |name: &str, rounds: &[u64]| {
+            let mut side = Side::new(name);
+            rounds.iter().for_each(|&round| side.add(round));
+            side
+        };
+        Row::new("a row", "req/s", side("ours", ours)).against(side("other", other))
+    }
+
+    #[test]
+    fn the_middle_round_is_held_against_the_middle_round() {
+        let row = row(&[90, 10, 80], &[100, 1_000, 99]);
+        assert_eq!((row.ours.median, row.ours.min, row.ours.max), (80, 10, 90));
+        assert_eq!(row.ratio_percent, Some(80));
+        assert_eq!(row.met, None, "no goal yet");
+    }
+
+    #[test]
+    fn a_goal_is_met_from_its_bound_on() {
+        let met = |goal| row(&[80], &[100]).goal(goal).met;
+        assert_eq!(met(Goal::PercentAtLeast(80)), Some(true));
+        assert_eq!(met(Goal::PercentAtLeast(81)), Some(false));
+        assert_eq!(met(Goal::PercentAtMost(80)), Some(true));
+        assert_eq!(met(Goal::PercentAtMost(79)), Some(false));
+        assert_eq!(met(Goal::AtMost(80)), Some(true));
+        assert_eq!(met(Goal::AtMost(79)), Some(false));
+    }
+}

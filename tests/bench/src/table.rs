@@ -1,7 +1,5 @@
 //! Reports as Markdown.
 
-use std::fmt::Write;
-
 use crate::report::{Goal, Latency, Report, Row, Side};
 
 /// What is written where there is nothing to say.
@@ -13,7 +11,7 @@ pub(crate) fn of(report: &Report) -> String {
     let first_look = if report.quick { "A first look (`--quick`). " } else { "" };
     let day = report.taken_at.split('T').next().unwrap_or_default();
     let suite = &report.suite;
-    let _ = writeln!(text, "{first_look}{day}, {}. From `{suite}.json`.\n", report.machine);
+    text.push_str(&format!("{first_look}{day}, {}. From `{suite}.json`.\n\n", report.machine));
     text.push_str(
         "| what | journal | connections | unit | Daybook (min–max) | beside it | (min–max) | ratio | goal | met |\n\
          |---|---|--:|---|--:|---|--:|--:|--:|---|\n",
@@ -32,7 +30,7 @@ pub(crate) fn of(report: &Report) -> String {
             row.goal.map_or(NONE.to_owned(), goal),
             row.met.map_or(NONE, |met| if met { "yes" } else { "no" }).to_owned(),
         ];
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     latencies(&mut text, &report.rows);
     text

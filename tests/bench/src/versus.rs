@@ -7,6 +7,7 @@ use crate::load::{Load, Requests, Round};
 use crate::report::Side;
 
 /// A server, what to ask it, and what it answers.
+#[derive(Clone)]
 pub(crate) struct Target {
     /// What the table calls it.
     pub(crate) name: String,
@@ -35,27 +36,32 @@ impl Target {
     }
 }
 
-/// Measures both sides. `settle` is waited for after each of our turns, so that neither side pays for the other's work.
+/// Measures both sides. `ours` is asked for our requests before each of our turns, outside its time; `settle` is waited
+/// for after it, so that neither side pays for the other's work.
 pub(crate) async fn compare(
     options: &Options,
     connections: usize,
-    ours: &Target,
+    ours: impl AsyncFn() -> Target,
     other: &Target,
     settle: impl AsyncFn(),
 ) -> (Side, Side) {
     let (mut our_side, mut other_side) = (Side::new("Daybook"), Side::new(&other.name));
     other.closed(connections, options.round() / 4).await;
-    ours.closed(connections, options.round() / 4).await;
+    ours().await.closed(connections, options.round() / 4).await;
     settle().await;
     for _ in 0..options.rounds() {
         other_side.add(other.closed(connections, options.round()).await.rate());
-        our_side.add(ours.closed(connections, options.round()).await.rate());
+        our_side.add(ours().await.closed(connections, options.round()).await.rate());
         settle().await;
     }
     let rate = our_side.median / 2;
+    eprintln!(
+        "{connections} connections: {} beside {} a second; now both at {rate}",
+        our_side.median, other_side.median
+    );
     for _ in 0..options.rounds() {
         other_side.add_latency(rate, &other.open(connections, options.round(), rate).await);
-        our_side.add_latency(rate, &ours.open(connections, options.round(), rate).await);
+        our_side.add_latency(rate, &ours().await.open(connections, options.round(), rate).await);
         settle().await;
     }
     (our_side, other_side)

@@ -1,9 +1,10 @@
 //! Bare HTTP servers.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
+use async_nats::jetstream::stream::Stream;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -43,15 +44,19 @@ pub(super) async fn constant(body: Bytes) {
 }
 
 /// The stream of the limit: kept exactly as Daybook keeps its own, under another name.
-const LIMIT: &str = "limit";
+pub(super) const LIMIT: &str = "limit";
 
-pub(super) async fn publish(url: &str, exchange: Exchange) {
-    let client = async_nats::connect(url).await.expect("a nats-server");
+pub(super) async fn stream(client: &async_nats::Client) -> Stream {
     let context = async_nats::jetstream::new(client.clone());
     let mut config = context.get_stream("daybook-0").await.expect("the stream").cached_info().config.clone();
     config.name = LIMIT.to_owned();
     config.subjects = vec![format!("{LIMIT}.>")];
-    context.get_or_create_stream(config).await.expect("a stream");
+    context.get_or_create_stream(config).await.expect("a stream")
+}
+
+pub(super) async fn publish(url: &str, exchange: Exchange) {
+    let client = async_nats::connect(url).await.expect("a nats-server");
+    stream(&client).await;
     let answer = async |State((client, exchange)): State<(async_nats::Client, Exchange)>, _body: Bytes| {
         let subject = format!("{LIMIT}.0.acme.{}", uuid::Uuid::now_v7());
         let mut headers = HeaderMap::new();
@@ -65,7 +70,14 @@ pub(super) async fn publish(url: &str, exchange: Exchange) {
     listen(Router::new().route("/", post(answer)).with_state((client, exchange))).await;
 }
 
-pub(super) async fn insert(database: &PathBuf, exchange: Exchange) {
+/// A row that waits to be written, and what is done when it is on disk.
+pub(super) struct Waiting {
+    pub(super) bytes: Bytes,
+    pub(super) when_stored: Box<dyn FnOnce() + Send>,
+}
+
+/// A thread that writes all that waits in one transaction.
+pub(super) fn group_commit(database: &Path) -> mpsc::Sender<Waiting> {
     let mut connection = Connection::open(database).expect("a database");
     connection
         .execute_batch(
@@ -73,7 +85,7 @@ pub(super) async fn insert(database: &PathBuf, exchange: Exchange) {
              CREATE TABLE IF NOT EXISTS commits (sequence INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
         )
         .expect("a table");
-    let (requests, mut waiting) = mpsc::channel::<(Bytes, oneshot::Sender<()>)>(1024);
+    let (requests, mut waiting) = mpsc::channel::<Waiting>(1024);
     std::thread::spawn(move || {
         let mut batch = Vec::new();
         while waiting.blocking_recv_many(&mut batch, 1024) > 0 {
@@ -82,23 +94,29 @@ pub(super) async fn insert(database: &PathBuf, exchange: Exchange) {
                 let mut statement = transaction
                     .prepare_cached("INSERT INTO commits (bytes) VALUES (?1)")
                     .expect("a statement");
-                for (bytes, _) in &batch {
-                    statement.execute([&bytes[..]]).expect("an insert");
+                for row in &batch {
+                    statement.execute([&row.bytes[..]]).expect("an insert");
                 }
             }
             transaction.commit().expect("a commit");
-            for (_, stored) in batch.drain(..) {
-                // Who went away does not wait.
-                stored.send(()).unwrap_or(());
+            for row in batch.drain(..) {
+                (row.when_stored)();
             }
         }
     });
-    type Shared = (mpsc::Sender<(Bytes, oneshot::Sender<()>)>, Exchange);
+    requests
+}
+
+pub(super) async fn insert(database: &Path, exchange: Exchange) {
+    type Shared = (mpsc::Sender<Waiting>, Exchange);
     let answer = async |State((requests, exchange)): State<Shared>, _body: Bytes| {
         let (stored, done) = oneshot::channel();
-        requests.send((exchange.payload.clone(), stored)).await.expect("a writer");
+        // Who went away does not wait.
+        let when_stored = Box::new(move || stored.send(()).unwrap_or(()));
+        let row = Waiting { bytes: exchange.payload.clone(), when_stored };
+        requests.send(row).await.unwrap_or_else(|_| panic!("the writer has ended"));
         done.await.expect("a commit");
         exchange.answered()
     };
-    listen(Router::new().route("/", post(answer)).with_state((requests, exchange))).await;
+    listen(Router::new().route("/", post(answer)).with_state((group_commit(database), exchange))).await;
 }

@@ -1,10 +1,12 @@
 //! The other side of each comparison: servers and readers that do only what cannot be left out.
 
+mod delivery;
 mod http;
 mod log;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -34,6 +36,28 @@ pub(crate) enum Of {
     Constant {
         /// The answer.
         body: PathBuf,
+    },
+    /// Publish a file's bytes at a rate, and print how long each took to a reader.
+    Deliver {
+        /// Where nats-server is.
+        url: String,
+        /// The bytes of one commit.
+        payload: PathBuf,
+        /// Messages a second.
+        rate: u64,
+        /// For so long.
+        seconds: u64,
+    },
+    /// Insert a file's bytes into SQLite at a rate, and print how long each took to a reader.
+    Notify {
+        /// The database.
+        database: PathBuf,
+        /// The bytes of one commit.
+        payload: PathBuf,
+        /// Rows a second.
+        rate: u64,
+        /// For so long.
+        seconds: u64,
     },
     /// Read Daybook's stream to its end and drop what comes.
     Drain {
@@ -71,6 +95,12 @@ pub(crate) async fn serve(of: Of) {
         Of::Publish { url, exchange } => http::publish(&url, exchange.read()).await,
         Of::Insert { database, exchange } => http::insert(&database, exchange.read()).await,
         Of::Constant { body } => http::constant(read(&body)).await,
+        Of::Deliver { url, payload, rate, seconds } => {
+            delivery::deliver(&url, read(&payload), rate, Duration::from_secs(seconds)).await;
+        }
+        Of::Notify { database, payload, rate, seconds } => {
+            delivery::notify(&database, read(&payload), rate, Duration::from_secs(seconds)).await;
+        }
         Of::Drain { url } => log::drain(&url).await,
         Of::Scan { database } => log::scan(&database),
     }

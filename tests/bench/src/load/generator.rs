@@ -59,13 +59,22 @@ impl Shared {
 }
 
 /// When request `number` of an open loop is due.
-fn due(number: usize, rate: u64) -> Duration {
+pub(crate) fn due(number: usize, rate: u64) -> Duration {
     Duration::from_nanos((number as u64).saturating_mul(1_000_000_000) / rate)
 }
 
 /// Sends the load that is on standard input, and prints what it saw.
 pub(crate) async fn generate() {
     let load: Load = serde_json::from_reader(std::io::stdin().lock()).expect("a load");
+    drive(load, |round| {
+        println!("{}", serde_json::to_string(&round).expect("JSON"));
+        std::io::stdout().flush().expect("somebody who reads");
+    })
+    .await;
+}
+
+/// Sends a load, and hands over what each window saw.
+async fn drive(load: Load, mut saw: impl FnMut(Round)) {
     let mut connections = Vec::new();
     for _ in 0..load.connections {
         connections.push(Connection::open(&load.address).await);
@@ -86,7 +95,8 @@ pub(crate) async fn generate() {
         workers.spawn(worker(connection, Arc::clone(&shared)));
     }
     let mut window = Instant::now();
-    let mut windows = shared.load.window.map(tokio::time::interval);
+    let mut windows =
+        shared.load.window.map(|every| tokio::time::interval_at((window + every).into(), every));
     loop {
         let tick = async {
             match &mut windows {
@@ -99,18 +109,13 @@ pub(crate) async fn generate() {
                 Some(ended) => ended.expect("a connection that holds"),
                 None => break,
             },
-            _ = tick => if window.elapsed() >= Duration::from_millis(1) {
-                print(&shared.window(window.elapsed()));
+            _ = tick => {
+                saw(shared.window(window.elapsed()));
                 window = Instant::now();
             },
         }
     }
-    print(&shared.window(window.elapsed()));
-}
-
-fn print(round: &Round) {
-    println!("{}", serde_json::to_string(round).expect("JSON"));
-    std::io::stdout().flush().expect("somebody who reads");
+    saw(shared.window(window.elapsed()));
 }
 
 /// Gives a permit for each request when it is due. A thread of its own, because the runtime's timers count in
@@ -161,4 +166,73 @@ async fn worker(mut connection: Connection, shared: Arc<Shared>) {
 pub(crate) async fn wait_until(moment: Instant) {
     let sleep = move || std::thread::sleep(moment.saturating_duration_since(Instant::now()));
     tokio::task::spawn_blocking(sleep).await.expect("a sleep");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::load::render;
+
+    /// A server that answers at once, but lets the first request of each connection wait for so long.
+    async fn stalling(stall: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = [0; 1024];
+                    let mut stall = Some(stall);
+                    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                        tokio::time::sleep(stall.take().unwrap_or_default()).await;
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        stream.write_all(answer).await.expect("a client");
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    async fn saw(load: Load) -> Round {
+        let mut rounds = Vec::new();
+        drive(load, |round| rounds.push(round)).await;
+        assert_eq!(rounds.len(), 1, "one window");
+        rounds.remove(0)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_open_loop_counts_those_who_had_to_wait_behind_a_stall() {
+        let address = stalling(Duration::from_secs(1)).await;
+        let requests = Requests::InTurn(vec![render("GET", "/", "", "")]);
+        let load = Load::closed(&address, &requests, 1, Duration::from_secs(2));
+        let closed = saw(load.clone()).await;
+        let slow = |round: &Round| round.latency.len() - round.latency.count_between(0, 500_000);
+        assert_eq!(slow(&closed), 1, "a closed loop sees the stall once");
+        let open = saw(load.open(100)).await;
+        assert_eq!(open.answers, 200, "all that was due was sent");
+        assert!(slow(&open) >= 50, "only {} of those that were due during the stall", slow(&open));
+        assert!(open.latency.max() >= 990_000, "{}", open.latency.max());
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_once_is_sent_once() {
+        let address = stalling(Duration::ZERO).await;
+        let requests = Requests::Once(vec![render("GET", "/", "", ""); 250]);
+        let seen = saw(Load::closed(&address, &requests, 8, Duration::from_secs(60))).await;
+        assert_eq!(seen.answers, 250);
+    }
+
+    #[test]
+    fn a_histogram_survives_the_way_through_json() {
+        let mut round = Round { answers: 3, elapsed: Duration::from_secs(1), latency: histogram() };
+        for micros in [1, 1_234, 59_000_000] {
+            round.latency.record(micros).expect("a value in bounds");
+        }
+        let json = serde_json::to_string(&round).expect("JSON");
+        let read: Round = serde_json::from_str(&json).expect("what was written");
+        assert_eq!(read.latency, round.latency);
+    }
 }

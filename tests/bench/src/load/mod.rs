@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 pub(crate) use connection::{Connection, render};
-pub(crate) use generator::{generate, wait_until};
+pub(crate) use generator::{due, generate, wait_until};
 
 /// What to send.
 #[derive(Clone, Serialize, Deserialize)]

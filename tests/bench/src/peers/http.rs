@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use daybook_tests::client::{ACME, SOURCE, about, eur, now, unique};
-use daybook_tests::{Kind, Setup, World};
+use daybook_tests::{Kind, World};
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use super::{Job, Peer};
 use crate::load::{Connection, Requests, Round, render};
 use crate::report::{Goal, Side};
 use crate::versus::Target;
-use crate::{Options, ingest, rebuild};
+use crate::{Options, ingest, orders};
 
 const CONNECTIONS: usize = 64;
 /// Orders that are asked for in turn.
@@ -38,11 +38,7 @@ type Targets = Vec<Target>;
 pub(super) async fn run(options: &Options, postgres: &Postgres) -> Vec<Job> {
     let mut field = Field { ours: Vec::new(), peers: Vec::new() };
     for kind in options.kinds() {
-        let mut world = World::with(kind, Setup::default()).await;
-        world.servers[0].stop().await;
-        rebuild::fill(&world, kind, BEFORE * rebuild::COMMITS).await;
-        world.servers[0].restart().await;
-        field.ours.push((kind, world));
+        field.ours.push((kind, orders::world(kind, BEFORE).await));
     }
     for peer in Peer::ALL {
         let database = postgres.database(peer.word());
@@ -62,7 +58,7 @@ async fn ingest(options: &Options, field: &Field) -> Job {
 }
 
 async fn status(options: &Options, field: &Field) -> Job {
-    let headers = format!("authorization: Bearer {}\r\n", ACME.key);
+    let headers = orders::credentials();
     let mut polls = Vec::new();
     for address in field.addresses() {
         let orders = open_orders(&address, POLLED).await;

@@ -7,8 +7,9 @@ use daybook_tests::{Kind, Setup, World};
 use super::postgres::Postgres;
 use super::process::{Rebuilt, fill, rebuild};
 use super::{Job, Peer};
-use crate::Options;
+use crate::bulk::Life;
 use crate::report::{Goal, Side};
+use crate::{Options, log};
 
 /// What each order of the fill has had.
 const CAPTURED: u64 = 1_999;
@@ -37,12 +38,12 @@ const WAYS: [Way; 5] = [
 ];
 
 pub(super) async fn run(options: &Options, postgres: &Postgres) -> Job {
-    let orders = options.commits() / crate::rebuild::COMMITS;
+    let orders = options.commits() / Life::Refunded.commits();
     let mut worlds = Vec::new();
     for kind in options.kinds() {
         let mut world = World::with(kind, Setup::default()).await;
         world.servers[0].stop().await;
-        crate::rebuild::fill(&world, kind, options.commits()).await;
+        log::fill(&world, options.commits()).await;
         worlds.push((kind, world));
     }
     let database = |peer: Peer| format!("{}_rebuild", peer.word());
@@ -79,7 +80,7 @@ async fn by_daybook(kind: Kind, world: &World) -> Duration {
 /// How long it took, if what came out is right.
 fn checked(rebuilt: &Rebuilt, orders: u64) -> Duration {
     let Rebuilt { events, orders: rows, captured, refunded, micros } = rebuilt;
-    let expected = (orders * crate::rebuild::COMMITS, orders, orders * CAPTURED, orders * REFUNDED);
+    let expected = (orders * Life::Refunded.commits(), orders, orders * CAPTURED, orders * REFUNDED);
     assert_eq!((*events, *rows, *captured, *refunded), expected, "a rebuild of the wrong thing");
     Duration::from_micros(*micros)
 }
