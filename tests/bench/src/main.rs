@@ -125,7 +125,8 @@ impl What {
             | What::Memory(_)
             | What::Disk(_)
             | What::RebuildOnline(_)
-            | What::Export(_) => true,
+            | What::Export(_)
+            | What::Peers(_) => true,
         }
     }
 }
