@@ -74,7 +74,7 @@ impl Aggregate for Order {
             }
             Command::Open { order, ask } => OrderEvent::opened(order, &ask),
             Command::Report(report) => match self.judge(&report) {
-                Verdict::Record(event) => event,
+                Verdict::Record(event) => *event,
                 Verdict::Duplicate => return Err(Answer::Duplicate),
                 Verdict::UnknownOrder => return Err(Answer::UnknownOrder),
             },

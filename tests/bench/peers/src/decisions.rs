@@ -102,7 +102,7 @@ impl Decision for Told {
 
     fn process(&self, state: &OrderState) -> Result<Vec<OrderEvent>, Answer> {
         match state.order.judge(&self.0) {
-            Verdict::Record(event) => Ok(vec![event]),
+            Verdict::Record(event) => Ok(vec![*event]),
             Verdict::Duplicate => Err(Answer::Duplicate),
             Verdict::UnknownOrder => Err(Answer::UnknownOrder),
         }

@@ -23,7 +23,7 @@ pub(crate) struct Order {
 /// What to do with a webhook.
 pub(crate) enum Verdict {
     /// It says something new, or breaks a rule and is kept without an effect.
-    Record(OrderEvent),
+    Record(Box<OrderEvent>),
     /// It was there already.
     Duplicate,
     /// There is no such order.
@@ -48,9 +48,9 @@ impl Order {
             Fact::RefundSettled => self.captured - self.refunded,
         };
         if report.amount.currency != self.currency || report.amount.value > room {
-            return Verdict::Record(OrderEvent::set_aside(report));
+            return Verdict::Record(Box::new(OrderEvent::set_aside(report)));
         }
-        Verdict::Record(OrderEvent::recorded(report))
+        Verdict::Record(Box::new(OrderEvent::recorded(report)))
     }
 
     pub(crate) fn apply(&mut self, event: &OrderEvent) {
