@@ -24,6 +24,7 @@ mod memory;
 mod online;
 mod orders;
 mod partitions;
+mod peers;
 mod plot;
 mod process;
 mod rebuild;
@@ -45,7 +46,7 @@ use daybook_tests::Kind;
 use report::Report;
 
 /// Every suite that writes a report, in the order in which `all` runs them and the tables show them.
-const SUITES: [&str; 12] = [
+const SUITES: [&str; 13] = [
     "ingest",
     "webhooks",
     "status",
@@ -57,6 +58,7 @@ const SUITES: [&str; 12] = [
     "partitions",
     "memory",
     "disk",
+    "peers",
     "soak",
 ];
 
@@ -101,6 +103,8 @@ enum What {
     Export(Options),
     /// What a rate of orders or a stock of them needs, by arithmetic from measured constants.
     Scale(scale::Choice),
+    /// The same job on a plain PostgreSQL schema, `cqrs-es` and `disintegrate`.
+    Peers(Options),
     /// Prints the tables of all reports in a directory.
     Report {
         /// Where the reports are.
@@ -161,7 +165,8 @@ impl What {
             | What::Memory(_)
             | What::Disk(_)
             | What::RebuildOnline(_)
-            | What::Export(_) => true,
+            | What::Export(_)
+            | What::Peers(_) => true,
         }
     }
 }
@@ -260,6 +265,7 @@ fn main() {
             What::Export(options) => export::run(options).await,
             What::Batch(options) => batch::run(options).await,
             What::Feed(options) => feed::run(options).await,
+            What::Peers(options) => peers::run(options).await,
             What::Load => load::generate().await,
             What::Readers => load::read().await,
             What::LagLoad => lag::generate().await,
