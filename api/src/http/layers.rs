@@ -68,6 +68,17 @@ fn given_id(request: &Request) -> Option<String> {
     is_sane.then(|| text.to_owned())
 }
 
+/// Refuses what would write, on a server that only reads. `only_reads` says so of routes that are asked with another
+/// method than a reading one.
+pub async fn refuse_writes(only_reads: fn(&str) -> bool, request: Request, next: Next) -> Response {
+    let route = route_of(request.extensions().get::<MatchedPath>());
+    if request.method().is_safe() || only_reads(route) {
+        return next.run(request).await;
+    }
+    Problem::new(Code::ReadOnlyReplica, "send it to a server that is no replica; nothing was stored")
+        .into_response()
+}
+
 /// Ends a request that takes too long. Not for routes that wait on purpose.
 pub async fn limit_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     within(app.config.limits.request_timeout, next.run(request)).await
