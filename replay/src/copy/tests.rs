@@ -57,7 +57,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     /// Copied while it grows, and cut short in the middle: every record has its commits, in their order, once; and what is
     /// folded from either side says the same.
