@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::feed::Renderings;
+use crate::http::{Code, Problem};
 use crate::startup::Shutdown;
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -32,8 +33,8 @@ pub struct App {
     pub views: Views,
     /// Keeps the views up with the journal.
     pub projector: Projector,
-    /// Keeps the log's tree, and signs it.
-    pub audit: Keeper,
+    /// Keeps the log's tree, and signs it. None on a replica, which signs nothing.
+    pub audit: Option<Keeper>,
     /// Folds views anew beside those that are live.
     pub rebuilds: Rebuilds,
     /// Reads that see the caller's own writes.
@@ -84,6 +85,16 @@ impl Accepted {
 }
 
 impl App {
+    /// What keeps the log's tree; where nothing does, the problem that says so.
+    pub fn keeper(&self) -> Result<&Keeper, Problem> {
+        self.audit.as_ref().ok_or_else(|| {
+            Problem::new(
+                Code::ReadOnlyReplica,
+                "a read replica signs and proves nothing; ask a server that is none",
+            )
+        })
+    }
+
     /// How many partitions the journal has.
     pub fn partitions(&self) -> u16 {
         self.ledger.journal().partitions()

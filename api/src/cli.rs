@@ -101,6 +101,9 @@ struct Settings {
     /// In how many streams the log is kept; fixed once they exist [env: DAYBOOK_NATS_PARTITIONS] [default: 1]
     #[arg(long, global = true, value_name = "COUNT")]
     nats_partitions: Option<String>,
+    /// Only read: serve from the log of others, and take nothing [env: DAYBOOK_REPLICA]
+    #[arg(long, global = true)]
+    replica: bool,
     /// How log lines look: text or json [env: DAYBOOK_LOG_FORMAT] [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -117,6 +120,7 @@ impl Settings {
             ("nats.url", self.nats_url),
             ("nats.prefix", self.nats_prefix),
             ("nats.partitions", self.nats_partitions),
+            ("replica", self.replica.then(|| true.to_string())),
             ("log_format", self.log_format),
         ];
         Config::load(file.as_deref(), environment, &flags)

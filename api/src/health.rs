@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use projections::{ProjectorStatus, State as ProjectorState};
+use replay::audit::Keeper;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -93,7 +94,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
             "halted"
         }
     };
-    if let Some(reason) = app.audit.halted() {
+    if let Some(reason) = app.audit.as_ref().and_then(Keeper::halted) {
         reasons.push(format!("the log is not what was signed: {reason}"));
     }
     let ready = reasons.is_empty();

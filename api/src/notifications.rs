@@ -25,7 +25,7 @@ use futures::future::join_all;
 use ledger::ids::TenantId;
 use ledger::journal::{Journal, PutMemoError};
 
-pub use document::Document;
+pub use document::{Document, DocumentError};
 pub use message::NotificationId;
 pub use queue::Entry;
 pub use store::StoreError;
@@ -81,6 +81,11 @@ pub async fn run(app: Arc<App>) {
 
 fn endpoints(config: &Config) -> impl Iterator<Item = (&TenantId, &NotificationEndpoint)> {
     config.tenants.iter().filter_map(|tenant| Some((&tenant.id, tenant.notifications.as_ref()?)))
+}
+
+/// Whether a memo of this name is a tenant's document.
+pub fn is_document(memo: &str) -> bool {
+    memo.starts_with(store::PREFIX)
 }
 
 /// What there is to see of a tenant's notifications; none when it has never had an endpoint.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use ledger::execute::{Ledger, RetryPolicy};
 use ledger::ids::Position;
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal};
+use ledger::journal::read_only::ReadOnly;
 use ledger::journal::{Journal, OpenError};
 use projections::{Projector, ProjectorOptions, Reader, RebuildRefused, Rebuilds, StoreOptions, Views};
 use replay::audit::key::{self, KeyFileError};
@@ -25,7 +27,7 @@ use crate::app::{Accepted, App};
 use crate::config::{Config, DEMO_KEY, DEMO_TENANT, NatsConfig, SwapMode};
 use crate::connections::{self, ConnectionLimits};
 use crate::feed::Renderings;
-use crate::http::layers::Surround;
+use crate::http::layers::{self, Surround};
 use crate::http::{Code, Problem, Routes};
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
@@ -171,12 +173,20 @@ fn jetstream(nats: &NatsConfig) -> JetStreamConfig {
     }
 }
 
+/// Opens the journal as this server uses it: a replica reads, and cannot do anything else.
+async fn open_journal_to_serve(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
+    if config.replica {
+        return Ok(Arc::new(ReadOnly::new(open_journal_read_only(config).await?)));
+    }
+    open_journal(config).await
+}
+
 /// Opens the journal, patiently where it cannot be reached: servers start in any order.
 async fn open_journal_patiently(config: &Config) -> Result<Arc<dyn Journal>, OpenError> {
     let deadline = Instant::now() + PATIENCE_AT_START;
     let mut wait = Duration::from_millis(200);
     loop {
-        match open_journal(config).await {
+        match open_journal_to_serve(config).await {
             Err(OpenError::Unavailable(error)) if Instant::now() + wait < deadline => {
                 tracing::warn!(error = %error, "the journal cannot be reached; trying again");
                 tokio::time::sleep(wait).await;
@@ -208,10 +218,12 @@ pub async fn open_on(
     let views = open_views(views_path(&config)).await?;
     let projector =
         Projector::start(Arc::clone(&journal), views.clone(), ProjectorOptions::default()).await?;
-    let audit = open_audit(&journal, &config).await?;
+    let audit = if config.replica { None } else { Some(open_audit(&journal, &config).await?) };
     let rebuilds =
         Rebuilds::open(views.clone(), projector.clone(), config.rebuild_swap == SwapMode::Manual).await?;
-    notifications::begin(&journal, &config).await?;
+    if !config.replica {
+        notifications::begin(&journal, &config).await?;
+    }
     let retry = RetryPolicy::default();
     // A caller should hear how it ended, not that the time was up.
     let give_up_after = retry.give_up_after.min(config.limits.request_timeout * 2 / 3);
@@ -296,9 +308,12 @@ pub fn router(app: Arc<App>) -> Router {
     for (path, methods) in webhooks::routes() {
         doors = doors.route(path, methods);
     }
+    router = router.merge(doors).merge(sandbox_routes(&app));
+    if app.config.replica {
+        router =
+            router.route_layer(from_fn(|request, next| layers::refuse_writes(only_reads, request, next)));
+    }
     router
-        .merge(doors)
-        .merge(sandbox_routes(&app))
         .fallback(async || Problem::new(Code::NotFound, "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "the header Allow names the methods that are")
@@ -307,17 +322,30 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Starts what runs beside the requests: timers, the log's tree, the release of quarantined webhooks,
-/// notifications, the sandbox. Each task ends by itself when the shutdown begins.
+/// Whether a route writes nothing into the ledger, whatever it is asked with. Administration is about this server's own
+/// views.
+fn only_reads(route: &str) -> bool {
+    surfaces::READS.contains(&route) || route.starts_with("/admin/")
+}
+
+/// Starts what runs beside the requests; on a replica, nothing that could write.
 pub fn spawn_tasks(app: &Arc<App>) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![keep_running("upkeep", app, upkeep), keep_running("moved", app, stop_when_moved)];
+    if !app.config.replica {
+        tasks.extend(spawn_writers(app));
+    }
+    tasks
+}
+
+/// Starts what writes, or sends, by itself: timers, the log's tree, the release of quarantined webhooks,
+/// notifications, the sandbox. Each task ends by itself when the shutdown begins.
+fn spawn_writers(app: &Arc<App>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
-        keep_running("upkeep", app, upkeep),
         keep_running("expiry", app, timers::run_expiry),
         keep_running("audit", app, keep_trees),
         keep_running("release", app, webhooks::run_release),
         keep_running("notifications", app, notifications::run),
         keep_running("personal-data", app, personal_data::run),
-        keep_running("moved", app, stop_when_moved),
     ];
     if let Some(settings) = sandbox_settings(app) {
         tasks.push(keep_running("sandbox", app, move |app| {
@@ -350,7 +378,9 @@ where
 }
 
 async fn keep_trees(app: Arc<App>) {
-    app.audit.run(app.shutdown.begun()).await;
+    if let Some(keeper) = &app.audit {
+        keeper.run(app.shutdown.begun()).await;
+    }
 }
 
 async fn upkeep(app: Arc<App>) {

@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod embedded;
 pub mod jetstream;
+pub mod read_only;
 
 use std::sync::Arc;
 

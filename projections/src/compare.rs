@@ -4,10 +4,13 @@
 //! however much differs. An order's index rows lie in other orders than the order itself; where they differ is noted
 //! in a temporary store first, and taken up when the order comes by.
 //!
+//! `meaning` compares folds whose commits stand at other positions.
+//!
 //! What must stay true: an order is reported at most once, and only for what both sides have had the chance to see.
 //! One that has commits which only one side has folded yet is counted as newer instead.
 
 mod join;
+mod meaning;
 mod notes;
 mod orders;
 mod side;
@@ -18,6 +21,7 @@ use std::time::Instant;
 
 use ledger::ids::{Position, TenantId};
 
+pub use self::meaning::{Disagreement, Meaning, compare_meaning};
 pub use self::side::{Generations, InvalidWhich, Side, SideError, Which, fresh};
 use crate::progress::Progress;
 pub use crate::store::RowKind;

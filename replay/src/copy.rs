@@ -4,28 +4,41 @@
 //! written; [`copy_beside`] takes along what lies beside the log; [`compare`] proves that both are the same;
 //! `moved` tells servers that a journal is not to be written any more.
 //!
-//! What must stay true: a target is at any moment a beginning of its source, position for position and byte for byte.
-//! Whatever else is found there stops the copy, loudly and before anything is added.
+//! A target with another number of partitions cannot keep positions: [`catch_up_repartitioned`] copies into it,
+//! [`compare_chains`] proves that every record has the same commits in the same order, [`find_places`] says where a reader
+//! of the one log goes on in the other, and `predecessor` keeps the end of the old log for auditors.
+//!
+//! What must stay true: a target is at any moment a beginning of its source, byte for byte, and position for position
+//! where both have as many partitions. Whatever else is found there stops the copy, loudly and before anything is added.
 
 mod beside;
+mod chains;
 mod compare;
+mod merge;
 mod moved;
+mod places;
+mod predecessor;
+mod repartition;
+mod restore;
+#[cfg(test)]
+mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ledger::ids::Position;
-use ledger::journal::{AppendError, Journal, PutMemoError, ReadError, Stored};
+use ledger::journal::{AppendError, Journal, PutMemoError, ReadError};
 use projections::Progress;
 
 pub use beside::{Beside, copy_beside};
+pub use chains::{ChainComparison, compare_chains};
 pub use compare::{Comparison, compare};
-pub use moved::{Moved, moved, note_moved, open_again};
+pub use moved::{Moved, moved, note_moved, open_again, put_memo};
+pub use places::{Places, Wanted, find_places};
+pub use predecessor::{PREDECESSORS, Predecessor, note_predecessor, predecessors};
+pub use repartition::catch_up_repartitioned;
 
+use self::restore::restore;
 use crate::scan::{Scan, ends};
-
-/// Failures of the target in a row, without a commit between them, after which it counts as away.
-const TRIES: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a ledger was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +62,12 @@ pub enum CopyError {
     Differs {
         /// The first position at which they are known to differ.
         position: Position,
+    },
+    /// The target holds what no copy of this source into so many partitions puts there.
+    #[error("the target is not a copy of the source: {reason}")]
+    NotACopy {
+        /// What gives it away.
+        reason: String,
     },
     /// The source cannot be read.
     #[error("the source cannot be read")]
@@ -146,38 +165,10 @@ async fn copy_partition(
     let mut chunk = scan.next().await.map_err(CopyError::Source)?;
     while !chunk.is_empty() {
         // The next commits are read while these are written.
-        let (restored, next) = tokio::join!(restore(source, target, &chunk), scan.next());
+        let (restored, next) = tokio::join!(restore(target, &chunk), scan.next());
         restored?;
         copied(chunk.len() as u64);
         chunk = next.map_err(CopyError::Source)?;
-    }
-    Ok(())
-}
-
-/// Stores a chunk, again where the target was away or did not say whether it has.
-async fn restore(source: &dyn Journal, target: &dyn Journal, chunk: &[Stored]) -> Result<(), CopyError> {
-    let Some(Position { partition, sequence: last }) = chunk.last().map(|commit| commit.position) else {
-        return Ok(());
-    };
-    let (mut rest, mut failures) = (chunk, 0);
-    while let Some(first) = rest.first() {
-        let error = match target.restore(rest).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let position = first.position;
-        failures += 1;
-        if failures == TRIES || matches!(error, AppendError::TooLarge { .. }) {
-            return Err(CopyError::Append { position, source: error });
-        }
-        tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(failures - 1)).await;
-        let Ok(there) = target.last_sequence(partition).await else { continue };
-        check_end(source, target, partition, last, there).await?;
-        let stored = usize::try_from(there.saturating_sub(position.sequence - 1)).unwrap_or(usize::MAX);
-        if stored > 0 {
-            failures = 0;
-        }
-        rest = rest.get(stored..).unwrap_or_default();
     }
     Ok(())
 }

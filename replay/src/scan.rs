@@ -78,3 +78,22 @@ pub(crate) async fn ends(journal: &dyn Journal) -> Result<Vec<u64>, ReadError> {
     }
     Ok(ends)
 }
+
+/// Reads every partition up to there, one after the other.
+pub(crate) async fn read_all(
+    journal: &dyn Journal,
+    upto: &[u64],
+    mut each: impl FnMut(&[Stored]),
+) -> Result<(), ReadError> {
+    for (partition, &upto) in (0..).zip(upto) {
+        let mut scan = Scan::new(journal, partition, 0, upto);
+        loop {
+            let chunk = scan.next().await?;
+            if chunk.is_empty() {
+                break;
+            }
+            each(&chunk);
+        }
+    }
+    Ok(())
+}

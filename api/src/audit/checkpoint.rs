@@ -42,9 +42,9 @@ pub(crate) async fn get(
     Query(CheckpointQuery { partition, size }): Query<CheckpointQuery>,
     has: IfNoneMatch,
 ) -> Result<Response, Problem> {
-    let latest = app.audit.latest(partition)?;
+    let latest = app.keeper()?.latest(partition)?;
     let checkpoint = match size {
-        Some(size) => app.audit.of_size(partition, size).await?.ok_or_else(Problem::not_found)?,
+        Some(size) => app.keeper()?.of_size(partition, size).await?.ok_or_else(Problem::not_found)?,
         None => latest,
     };
     // One is signed over each size at most.

@@ -62,7 +62,7 @@ pub(crate) async fn get(
     Caller(_any): Caller,
     Query(ConsistencyQuery { partition, from, to }): Query<ConsistencyQuery>,
 ) -> Result<Json<ConsistencyJson>, Problem> {
-    let newest = app.audit.latest(partition)?.head.size;
+    let newest = app.keeper()?.latest(partition)?.head.size;
     let to = to.unwrap_or(newest);
     if to > newest {
         return Err(invalid(format!("to: the newest checkpoint is over {newest} commits")));
@@ -70,7 +70,7 @@ pub(crate) async fn get(
     if from > to {
         return Err(invalid(format!("from: more than the {to} commits that it leads to")));
     }
-    let proof = app.audit.consistency(partition, from, to).await?;
+    let proof = app.keeper()?.consistency(partition, from, to).await?;
     Ok(Json(ConsistencyJson {
         partition,
         from: TreeJson { size: from, root: proof.from_root.to_string() },

@@ -33,6 +33,6 @@ pub(crate) async fn get(
     Caller(_any): Caller,
     Query(KeyQuery { partition }): Query<KeyQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let key = app.audit.verifier(partition)?;
+    let key = app.keeper()?.verifier(partition)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{key}\n")))
 }

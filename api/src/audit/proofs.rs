@@ -162,15 +162,15 @@ pub(crate) async fn get(
     let partition = newest.partition;
     let checkpoint: Checkpoint = match size {
         Some(size) => {
-            let signed = app.audit.of_size(partition, size).await?;
+            let signed = app.keeper()?.of_size(partition, size).await?;
             signed.ok_or_else(|| invalid(format!("size: no checkpoint was signed over {size} commits")))?
         }
-        None => app.audit.covering(newest, PATIENCE).await?,
+        None => app.keeper()?.covering(newest, PATIENCE).await?,
     };
     let size = checkpoint.head.size;
     let sequences: Vec<u64> =
         commits.iter().map(|stored| stored.position.sequence).filter(|&sequence| sequence <= size).collect();
-    let mut proofs = app.audit.inclusion(partition, size, sequences).await?.into_iter();
+    let mut proofs = app.keeper()?.inclusion(partition, size, sequences).await?.into_iter();
     let mut proven = Vec::with_capacity(commits.len());
     for stored in &commits {
         let leaf = leaf_of(stored);

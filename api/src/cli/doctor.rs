@@ -201,7 +201,10 @@ async fn ask_the_server(config: &Config, findings: &mut Findings) {
         Ok(answer) => {
             findings.views.state = format!("in use by the server at {}", config.listen);
             findings.views.lag = answer["lag"].as_u64();
-            findings.views.checkpoint = answer["applied"].as_u64().map(|applied| vec![applied]);
+            // The sum over all partitions, which is a place in the log only where there is one.
+            let partitions = findings.journal.as_ref().map_or(1, |journal| journal.last.len());
+            let applied = answer["applied"].as_u64().filter(|_| partitions == 1);
+            findings.views.checkpoint = applied.map(|applied| vec![applied]);
             for reason in answer["reasons"].as_array().into_iter().flatten() {
                 findings.problems.push(format!("server: {}", reason.as_str().unwrap_or_default()));
             }

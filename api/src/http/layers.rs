@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -127,6 +128,17 @@ fn new_id() -> HeaderValue {
 /// An id is ASCII, whoever made it.
 fn text_of(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or_default()
+}
+
+/// Refuses what would write, on a server that only reads. `only_reads` says so of routes that are asked with another
+/// method than a reading one.
+pub async fn refuse_writes(only_reads: fn(&str) -> bool, request: Request, next: Next) -> Response {
+    let route = route_of(request.extensions().get::<MatchedPath>());
+    if request.method().is_safe() || only_reads(route) {
+        return next.run(request).await;
+    }
+    Problem::new(Code::ReadOnlyReplica, "send it to a server that is no replica; nothing was stored")
+        .into_response()
 }
 
 /// `work`, or the timeout's problem.

@@ -72,6 +72,7 @@ codes! {
     NoRebuildUnderWay "no_rebuild_under_way" CONFLICT "No rebuild is under way"
     RebuildNotCompared "rebuild_not_compared" CONFLICT "The rebuild has not caught up"
     NothingToRollBackTo "nothing_to_roll_back_to" CONFLICT "There is nothing to go back to"
+    ReadOnlyReplica "read_only_replica" MISDIRECTED_REQUEST "This server only reads"
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
     TooManyCommands "too_many_commands" PAYLOAD_TOO_LARGE "The batch holds too many commands"
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"

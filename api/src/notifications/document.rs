@@ -90,6 +90,37 @@ impl Document {
         true
     }
 
+    /// The commits that it names.
+    pub fn positions(&self) -> impl Iterator<Item = Position> {
+        let entries = self.pending.iter().chain(&self.given_up).map(|entry| entry.id.position);
+        entries.chain(self.requested.iter().copied())
+    }
+
+    /// The same of a log in which commits stand elsewhere: where each is, and how far that one was read. Nobody owns it.
+    /// A commit that is nowhere is an error.
+    pub fn relocated(
+        self,
+        read: Vec<u64>,
+        place: impl Fn(Position) -> Option<Position>,
+    ) -> Result<Self, DocumentError> {
+        let to = |position| -> Result<Position, DocumentError> {
+            place(position).ok_or_else(|| DocumentError(format!("it names {position}, which was not copied")))
+        };
+        let moved = |mut entry: Entry| -> Result<Entry, DocumentError> {
+            entry.id.position = to(entry.id.position)?;
+            Ok(entry)
+        };
+        let mut pending = self.pending.into_iter().map(moved).collect::<Result<Vec<_>, _>>()?;
+        pending.sort_by_key(|entry| entry.id.position);
+        Ok(Document {
+            owner: None,
+            read,
+            pending,
+            given_up: self.given_up.into_iter().map(moved).collect::<Result<_, _>>()?,
+            requested: self.requested.into_iter().map(to).collect::<Result<_, _>>()?,
+        })
+    }
+
     /// As it is stored.
     pub fn to_bytes(&self) -> Bytes {
         let json = DocumentJson {

@@ -9,6 +9,9 @@ use ledger::journal::{Journal, PutMemoError, ReadError};
 use super::document::{Document, DocumentError};
 use crate::orders::OrderError;
 
+/// The name of a tenant's memo is this and the tenant's.
+pub(super) const PREFIX: &str = "notifications.";
+
 /// Why a tenant's document cannot be had or put.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -43,7 +46,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(tenant: &TenantId, journal: Arc<dyn Journal>) -> Self {
-        Store { tenant: tenant.clone(), name: format!("notifications.{tenant}"), journal }
+        Store { tenant: tenant.clone(), name: format!("{PREFIX}{tenant}"), journal }
     }
 
     /// The document with its revision; none when there has never been one, or an operator took it away.

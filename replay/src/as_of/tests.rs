@@ -11,7 +11,7 @@ use ledger::order::{CaptureMode, Checkout, Command, Status};
 
 use super::*;
 
-mod properties;
+pub(crate) mod properties;
 
 async fn moment(ledger: &Ledger, as_of: &str) -> Moment {
     Moment::find(ledger.journal().as_ref(), Some(as_of.parse().unwrap())).await.unwrap()

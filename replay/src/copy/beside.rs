@@ -5,7 +5,10 @@ use ledger::journal::{Journal, PutMemoError};
 use ledger::keys::{KeyStore, PageId};
 
 use super::CopyError;
-use super::moved::NAME as MOVED;
+use super::{moved, repartition};
+
+/// Memos about a copy. They stay where they are.
+const OWN: [&str; 2] = [moved::NAME, repartition::NAME];
 
 /// Bytes of a key; as many zeros stand for one that was destroyed.
 const KEY_BYTES: usize = 32;
@@ -23,11 +26,16 @@ pub struct Beside {
 
 /// Copies the memos and the keys of personal data. A key that was destroyed on either side is destroyed in the target.
 ///
-/// The note that a journal has moved stays where it is.
-pub async fn copy_beside(source: &dyn Journal, target: &dyn Journal) -> Result<Beside, CopyError> {
+/// The notes of copies stay where they are, and so do the memos that `leave` names: those in which positions stand, where
+/// positions change.
+pub async fn copy_beside(
+    source: &dyn Journal,
+    target: &dyn Journal,
+    leave: impl Fn(&str) -> bool,
+) -> Result<Beside, CopyError> {
     let mut copied = Beside::default();
     for name in source.memo_names().await.map_err(CopyError::Source)? {
-        if name != MOVED && copy_memo(source, target, &name).await? {
+        if !OWN.contains(&name.as_str()) && !leave(&name) && copy_memo(source, target, &name).await? {
             copied.memos += 1;
         }
     }

@@ -40,27 +40,34 @@ pub async fn moved(journal: &dyn Journal) -> Result<Option<Moved>, ReadError> {
 /// Notes in a journal that its ledger has moved.
 pub async fn note_moved(journal: &dyn Journal, moved: &Moved) -> Result<(), CopyError> {
     let text = serde_json::to_vec(moved).expect("texts and numbers are always JSON");
-    put(journal, text.into(), "the note in the source", CopyError::Source).await
+    put(journal, NAME, text.into(), "the note in the source", CopyError::Source).await
 }
 
 /// Takes the note away: the journal is the ledger's again.
 pub async fn open_again(journal: &dyn Journal) -> Result<(), CopyError> {
     match moved(journal).await.map_err(CopyError::Target)? {
-        Some(_) => put(journal, Bytes::new(), "the note in the target", CopyError::Target).await,
+        Some(_) => put(journal, NAME, Bytes::new(), "the note in the target", CopyError::Target).await,
         None => Ok(()),
     }
 }
 
-async fn put(
+/// Puts a memo into the target, in the place of the one that is there.
+pub async fn put_memo(target: &dyn Journal, name: &str, bytes: Bytes) -> Result<(), CopyError> {
+    put(target, name, bytes, &format!("the memo {name}"), CopyError::Target).await
+}
+
+/// Puts a memo that nobody else writes.
+pub(super) async fn put(
     journal: &dyn Journal,
+    name: &str,
     bytes: Bytes,
     what: &str,
     unread: fn(ReadError) -> CopyError,
 ) -> Result<(), CopyError> {
     // Once more when it is unknown whether it was stored: putting the same again harms nobody.
     for is_last in [false, true] {
-        let expected = journal.memo(NAME).await.map_err(unread)?.map_or(0, |memo| memo.revision);
-        match journal.put_memo(NAME, expected, bytes.clone()).await {
+        let expected = journal.memo(name).await.map_err(unread)?.map_or(0, |memo| memo.revision);
+        match journal.put_memo(name, expected, bytes.clone()).await {
             Ok(_) => return Ok(()),
             Err(PutMemoError::Conflict | PutMemoError::Unknown(_)) if !is_last => {}
             Err(source) => return Err(CopyError::Beside { what: what.to_owned(), source }),

@@ -9,7 +9,7 @@ use ledger::journal::jetstream::{Credentials, JetStreamConfig, JetStreamJournal}
 use ledger::journal::{Journal, OpenError};
 
 use crate::config::Config;
-use crate::startup::JOURNAL_FILE;
+use crate::startup::{JOURNAL_FILE, audit_path};
 
 /// A journal's place.
 #[derive(Debug)]
@@ -53,6 +53,30 @@ impl Place {
             }
         }
         Ok(Place::JetStream(Box::new(place)))
+    }
+
+    /// The same place with so many partitions. An address that says otherwise is refused, and a file that has one.
+    pub(super) fn with_partitions(self, partitions: u16) -> Result<Self, String> {
+        match self {
+            Place::Embedded(_) if partitions != 1 => {
+                Err("an embedded journal has one partition; only JetStream has several".to_owned())
+            }
+            Place::JetStream(config) if config.partitions != partitions && config.partitions != 1 => {
+                Err(format!("the address says partitions={}", config.partitions))
+            }
+            Place::JetStream(config) => {
+                Ok(Place::JetStream(Box::new(JetStreamConfig { partitions, ..*config })))
+            }
+            Place::Embedded(_) => Ok(self),
+        }
+    }
+
+    /// Where the server keeps the signed heads of the log's tree, as far as can be told from here.
+    pub(super) fn audit_directory(&self, config: &Config) -> PathBuf {
+        match self {
+            Place::Embedded(path) => path.with_file_name("audit"),
+            Place::JetStream(_) => audit_path(config),
+        }
     }
 
     /// Opens the journal to write it; creates it where there is none.

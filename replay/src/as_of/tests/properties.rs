@@ -19,7 +19,7 @@ const PARTITIONS: u16 = 3;
 
 /// What may happen next: to which of a few orders, what, and how the clock of the node that decides it stands.
 #[derive(Debug, Clone)]
-struct Step {
+pub(crate) struct Step {
     order: u8,
     command: Command,
     /// Seconds by which this node's clock is off.
@@ -70,7 +70,7 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step =
         (0_u8..8, command(), -3_i64..=3).prop_map(|(order, command, skew)| Step { order, command, skew });
     proptest::collection::vec(step, 0..60)
@@ -89,7 +89,7 @@ fn subject(order: u8) -> Subject {
 
 /// The log that the steps write, in the order in which it was written. A step on an order that is not there yet
 /// submits it instead.
-fn log(steps: &[Step]) -> Vec<Recorded> {
+pub(crate) fn log(steps: &[Step]) -> Vec<Recorded> {
     let mut orders: BTreeMap<u8, Order> = BTreeMap::new();
     let mut ends = [0; PARTITIONS as usize];
     let mut log = Vec::new();
