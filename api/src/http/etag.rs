@@ -59,11 +59,8 @@ impl FromRequestParts<Arc<App>> for IfNoneMatch {
 
 /// The document with its ETag, or 304 for a caller who has it.
 pub fn versioned(position: Position, has: &IfNoneMatch, document: impl Serialize) -> Response {
-    let mut response = if has.matches(position) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        body::json(&document)
-    };
+    let mut response =
+        if has.matches(position) { StatusCode::NOT_MODIFIED.into_response() } else { body::json(&document) };
     // Digits, a hyphen and quotes are always a header value.
     if let Ok(tag) = HeaderValue::try_from(format!("\"{position}\"")) {
         response.headers_mut().insert(ETAG, tag);
