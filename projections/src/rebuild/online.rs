@@ -274,6 +274,10 @@ impl Inner {
         };
         self.store().note_paused(generation, is_paused)?;
         wishes.send_modify(|wishes| wishes.pause = is_paused);
+        if is_paused && let Some(generation) = self.store().generation(generation)? {
+            // It may stand still for long, and what is folded is not to be folded again.
+            generation.rows.move_to_disk()?;
+        }
         self.status.send_modify(|status| {
             if is_paused && status.state == RebuildState::Folding {
                 status.state = RebuildState::Paused;

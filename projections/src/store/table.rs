@@ -86,8 +86,13 @@ struct Lately {
 
 impl Lately {
     fn put(&mut self, key: Key, row: Option<RowBytes>) {
-        self.bytes += key.as_ref().len() + row.as_ref().map_or(0, Bytes::len) + OVERHEAD;
-        self.rows.insert(key, row);
+        let length = |row: &Option<RowBytes>| row.as_ref().map_or(0, Bytes::len);
+        let (key_length, row_length) = (key.as_ref().len(), length(&row));
+        match self.rows.insert(key, row) {
+            Some(before) => self.bytes -= length(&before),
+            None => self.bytes += key_length + OVERHEAD,
+        }
+        self.bytes += row_length;
     }
 }
 
@@ -168,7 +173,8 @@ impl Table {
         let mut memory = self.inner.memory_mut();
         memory.is_changed = true;
         for (key, row) in writes {
-            memory.young.put(key, row.map(Bytes::from));
+            // Without what was left over when it was encoded.
+            memory.young.put(key, row.map(|row| Bytes::from(row.into_boxed_slice())));
         }
         memory.young.bytes
     }
