@@ -283,8 +283,12 @@ fn filter(rust_log: Option<String>, level: &str) -> EnvFilter {
 fn log(format: LogFormat, level: &str) {
     let filter = filter(std::env::var("RUST_LOG").ok(), level);
     let is_terminal = io::stderr().is_terminal();
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
+    // A server whose stderr is gone goes on without; telling of that on stderr would panic.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(is_terminal)
+        .log_internal_errors(false);
     let set = match format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

@@ -1,6 +1,7 @@
 //! What Daybook refuses to start on, and says why; and how it stops.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType};
@@ -246,6 +247,35 @@ async fn sigterm_lets_requests_finish_and_waiters_go() {
     assert_eq!(status.code(), Some(0));
     assert!(Reply::of(shop.anonymous(Method::GET, "/healthz")).await.is_err(), "nobody is there any more");
     assert_eq!(world.log().await.order_positions("acme").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_nobody_listens_to_any_more_still_serves_and_stops() {
+    let directory = directory();
+    let mut command = server::command(directory.path());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    let mut process =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the daybook binary starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+    let line = lines.next().expect("a line").expect("a line of text");
+    let url = line.strip_prefix("listening on ").expect("an address").to_owned();
+    // Both pipes break: whatever the server says from here on fails.
+    drop((lines, process.stderr.take()));
+
+    let health = reqwest::get(format!("{url}/healthz")).await.expect("an answer");
+    assert_eq!(health.status(), 200);
+    let sent = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIGTERM cannot be sent");
+    let ended = async {
+        loop {
+            match process.try_wait().expect("a process of ours") {
+                Some(status) => return status,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,8 +87,8 @@ fn tour(app: &App) -> String {
 /// The first signal drains, the second one ends it here and now.
 async fn stop_on_signal(shutdown: Shutdown, mut signals: Signals) {
     signals.next().await;
-    tracing::info!("stopping: requests in flight are finished; a second signal stops at once");
     shutdown.begin();
+    tracing::info!("stopping: requests in flight are finished; a second signal stops at once");
     signals.next().await;
     tracing::warn!("stopped at once");
     std::process::exit(1);

@@ -186,10 +186,10 @@ fn duration(text: &str) -> Result<Duration, Problem> {
 mod tests {
     use super::*;
 
+    type Poll<F> = fn(State<Arc<App>>, StatusCaller, OrderId, Query<StatusQuery>, AtLeast, IfNoneMatch) -> F;
+
     /// The room that a poll takes, and that is copied on the way to where it runs.
-    fn room<F>(
-        _: fn(State<Arc<App>>, StatusCaller, OrderId, Query<StatusQuery>, AtLeast, IfNoneMatch) -> F,
-    ) -> usize {
+    fn room<F>(_: Poll<F>) -> usize {
         size_of::<F>()
     }
 
