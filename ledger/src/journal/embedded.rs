@@ -10,6 +10,7 @@
 mod keys;
 
 mod integrity;
+mod recent;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -27,6 +28,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::keys::EmbeddedKeys;
+use self::recent::Recent;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
     Subject, Tail,
@@ -168,15 +170,17 @@ impl EmbeddedJournal {
 
         let (requests, waiting) = mpsc::channel(QUEUE);
         let (sender, newest) = watch::channel(newest);
+        let recent = Arc::new(Recent::default());
+        let kept = Arc::clone(&recent);
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || {
                 // Declared first, dropped last: the next writer comes in after this one's connection is closed.
                 let _lock = lock;
-                write(connection, waiting, &sender);
+                write(connection, waiting, &sender, &kept);
             })
             .map_err(|e| OpenError::Unavailable(e.into()))?;
-        let writer = Writer { requests: Some(requests), newest, thread: Some(thread) };
+        let writer = Writer { requests: Some(requests), newest, recent, thread: Some(thread) };
         let keys = Arc::new(EmbeddedKeys::new(keys::path(&path), false));
         Ok(EmbeddedJournal { readers: Readers::new(&path), path, options, keys, writer: Some(writer) })
     }
@@ -261,8 +265,8 @@ impl Journal for EmbeddedJournal {
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
         check_partition(partition)?;
-        let wake = self.writer.as_ref().map(|writer| writer.newest.clone());
-        let tail = Follow { readers: Arc::clone(&self.readers), wake, after, read: VecDeque::new() };
+        let writes = self.writer.as_ref().map(|writer| (writer.newest.clone(), Arc::clone(&writer.recent)));
+        let tail = Follow { readers: Arc::clone(&self.readers), writes, after, read: VecDeque::new() };
         Ok(Box::pin(stream::try_unfold(tail, |mut tail| async move {
             let stored = tail.next().await?;
             Ok(Some((stored, tail)))
@@ -440,6 +444,7 @@ struct Writer {
     /// None only while dropping.
     requests: Option<mpsc::Sender<Write>>,
     newest: watch::Receiver<u64>,
+    recent: Arc<Recent>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -506,17 +511,24 @@ impl BatchError {
     }
 }
 
-fn write(mut connection: Connection, mut waiting: mpsc::Receiver<Write>, newest: &watch::Sender<u64>) {
+fn write(
+    mut connection: Connection,
+    mut waiting: mpsc::Receiver<Write>,
+    newest: &watch::Sender<u64>,
+    recent: &Recent,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.blocking_recv_many(&mut batch, BATCH) > 0 {
         match store(&mut connection, &batch) {
             Ok((last, outcomes)) => {
+                recent.keep(*newest.borrow(), batch.iter().zip(&outcomes));
                 newest.send_replace(last);
                 for (write, outcome) in batch.drain(..).zip(outcomes) {
                     write.answer(Ok(outcome));
                 }
             }
             Err(error) => {
+                recent.clear();
                 match &error {
                     BatchError::RolledBack(error) => {
                         tracing::error!(%error, writes = batch.len(), "the journal stored none of a batch");
@@ -849,8 +861,8 @@ fn bytes(value: ValueRef<'_>) -> Option<&[u8]> {
 /// A tail: what it has read ahead, and how it learns that there is more.
 struct Follow {
     readers: Arc<Readers>,
-    /// The newest sequence, where the writer is in this process; otherwise the file is polled.
-    wake: Option<watch::Receiver<u64>>,
+    /// The newest sequence and the newest commits, where the writer is in this process; otherwise the file is polled.
+    writes: Option<(watch::Receiver<u64>, Arc<Recent>)>,
     after: u64,
     read: VecDeque<Stored>,
 }
@@ -867,8 +879,12 @@ impl Follow {
                 return Ok(stored);
             }
             let after = self.after;
-            if let Some(newest) = &mut self.wake {
+            if let Some((newest, recent)) = &mut self.writes {
                 newest.wait_for(|&newest| newest > after).await.map_err(unavailable)?;
+                self.read = recent.after(after, TAIL_ROWS);
+                if !self.read.is_empty() {
+                    continue;
+                }
             }
             self.read = self.readers.read(move |connection| page(connection, after, TAIL_ROWS)).await?;
             if self.read.is_empty() {
