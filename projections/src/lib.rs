@@ -9,6 +9,7 @@
 
 pub mod compare;
 mod fold;
+mod priority;
 pub mod progress;
 pub mod projector;
 pub mod reader;
