@@ -9,7 +9,6 @@
 
 pub mod compare;
 mod fold;
-mod priority;
 pub mod progress;
 pub mod projector;
 pub mod reader;

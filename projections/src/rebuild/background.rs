@@ -14,7 +14,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::status::{Comparison, RebuildState, RebuildStatus};
 use super::{RebuildError, failure};
-use crate::priority::{Priority, stand_back};
 use crate::progress::Progress;
 use crate::projector::{Chunk, End, Projector, StartError, check_log, chunks_here};
 use crate::store::{Generation, Goal, Intent, Store, StoreError, SwapWhen, ViewsDigest, Writer};
@@ -100,7 +99,7 @@ impl Background {
 
     /// Folds until it is live, or given up, or the process ends.
     pub(super) fn run(mut self, runtime: &Handle) {
-        stand_back(Priority::Lowest);
+        stand_back();
         let ended = runtime.block_on(self.fold_and_swap(runtime));
         let Background { store, generation, writer, status, intent, .. } = self;
         drop((generation, writer));
@@ -449,4 +448,17 @@ fn tidy(store: &Store, state: RebuildState) -> Result<(), StoreError> {
         store.note_intent(None)?;
     }
     store.drop_unused()
+}
+
+/// Lets everything else go first, where the system lets a thread choose.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    {
+        /// The lowest: it holds no lock that anybody else waits for.
+        const NICE: i32 = 19;
+        // Of this thread alone, whatever the call's name says: Linux has priorities by thread.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the rebuild has the priority of everything else");
+        }
+    }
 }

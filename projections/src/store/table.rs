@@ -23,7 +23,6 @@ use super::disk::Disk;
 use super::keys::Key;
 use super::pages::Pages;
 use crate::fold::Writes;
-use crate::priority::{Priority, stand_back};
 
 /// A key or a row as it is read.
 pub(crate) type RowBytes = Bytes;
@@ -43,14 +42,6 @@ impl Room {
             _ if cfg!(test) => 8 * 1024,
             Room::Live => 8 * 1024 * 1024,
             Room::Bulk => 32 * 1024 * 1024,
-        }
-    }
-
-    /// Where others read meanwhile, they go first.
-    fn stand_back(self) {
-        match self {
-            Room::Live => stand_back(Priority::Low),
-            Room::Bulk => {}
         }
     }
 }
@@ -147,11 +138,7 @@ impl Table {
             self.inner.set_apart();
             let inner = Arc::clone(&self.inner);
             let thread = std::thread::Builder::new().name("views".to_owned());
-            let spawned = thread.spawn(move || {
-                room.stand_back();
-                inner.move_to_disk()
-            });
-            *self.writing() = Some(spawned?);
+            *self.writing() = Some(thread.spawn(move || inner.move_to_disk())?);
         }
         Ok(())
     }
