@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod copying;
 pub mod feed;
 pub mod fill;
 pub mod load;

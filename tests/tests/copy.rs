@@ -1,59 +1,18 @@
 //! A ledger moves between journals: position for position, while it is used, through kills, and to no wrong place.
 
-use std::path::Path;
-use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 
 use daybook_tests::client::ACME;
+use daybook_tests::copying::{begin, copy, document, embedded, filled, jetstream, scratch};
 use daybook_tests::fill::{COMMITS, fill};
 use daybook_tests::load::Load;
-use daybook_tests::{Client, Kind, Server, World, checkout, eur, eventually, server};
+use daybook_tests::{Client, Kind, Server, World, checkout, eur, eventually};
 use ledger::journal::conformance::nats::{self, NatsServer};
 use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
 use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
 use ledger::journal::{Journal, OpenError};
 use projections::fresh_digest;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// What a command that ended well printed as JSON.
-#[track_caller]
-fn document(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-async fn copy(directory: &Path, from: &str, to: &str, further: &[&str]) -> Output {
-    let all = [&["copy", "--from", from, "--to", to, "--json"], further].concat();
-    server::run(directory, &all).await
-}
-
-fn begin(directory: &Path, from: &str, to: &str, further: &[&str]) -> Child {
-    let mut command = server::command(directory);
-    command.args(["copy", "--from", from, "--to", to, "--json"]).args(further);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the daybook binary starts")
-}
-
-async fn embedded(directory: &Path, name: &str) -> Arc<dyn Journal> {
-    let journal = EmbeddedJournal::open_read_only(directory.join(name).join("journal.sqlite")).await;
-    Arc::new(journal.expect("the journal opens"))
-}
-
-async fn jetstream(config: JetStreamConfig) -> Arc<dyn Journal> {
-    Arc::new(JetStreamJournal::connect(config).await.expect("the journal opens"))
-}
-
-/// A ledger in the directory `data`, with so many orders; returns its number of commits.
-async fn filled(directory: &Path, orders: u64) -> u64 {
-    let path = directory.join("data/journal.sqlite");
-    let journal = EmbeddedJournal::open(path, EmbeddedOptions::default()).await.expect("a journal");
-    fill(Arc::new(journal), 0..orders).await;
-    orders * COMMITS
-}
-
-fn scratch() -> TempDir {
-    TempDir::with_prefix("daybook-test-").expect("a directory for the test")
-}
+use serde_json::json;
 
 async fn digest(journal: &Arc<dyn Journal>) -> projections::ViewsDigest {
     fresh_digest(journal.as_ref(), None).await.expect("a fold")

@@ -2,11 +2,10 @@
 //! a place in the log.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 
 use daybook_tests::client::{ACME, GLOBEX};
+use daybook_tests::copying::{self, begin, copy, document, embedded, filled, scratch};
 use daybook_tests::fill::{COMMITS, fill};
 use daybook_tests::load::Load;
 use daybook_tests::server::free_port;
@@ -14,54 +13,19 @@ use daybook_tests::{Client, Kind, Log, Server, Setup, World, checkout, eur, even
 use futures::StreamExt;
 use ledger::ids::Position;
 use ledger::journal::conformance::nats::{self, NatsServer};
-use ledger::journal::embedded::{EmbeddedJournal, EmbeddedOptions};
-use ledger::journal::jetstream::{JetStreamConfig, JetStreamJournal};
+use ledger::journal::embedded::EmbeddedJournal;
+use ledger::journal::jetstream::JetStreamConfig;
 use ledger::journal::{Journal, Subject};
 use projections::compare::compare_meaning;
 use projections::fresh_views;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const PARTITIONS: u16 = 4;
-
-/// What a command that ended well printed as JSON.
-#[track_caller]
-fn document(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-async fn copy(directory: &Path, from: &str, to: &str, further: &[&str]) -> Output {
-    server::run(directory, &[&["copy", "--from", from, "--to", to, "--json"], further].concat()).await
-}
-
-fn begin(directory: &Path, from: &str, to: &str, further: &[&str]) -> Child {
-    let mut command = server::command(directory);
-    command.args(["copy", "--from", from, "--to", to, "--json"]).args(further);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the daybook binary starts")
-}
-
-async fn embedded(directory: &Path, name: &str) -> Arc<dyn Journal> {
-    let journal = EmbeddedJournal::open_read_only(directory.join(name).join("journal.sqlite")).await;
-    Arc::new(journal.expect("the journal opens"))
-}
 
 async fn jetstream(nats: &NatsServer, prefix: &str, partitions: u16) -> Arc<dyn Journal> {
     let prefix = prefix.to_owned();
     let config = JetStreamConfig { prefix, partitions, ..JetStreamConfig::new(nats.url()) };
-    Arc::new(JetStreamJournal::connect(config).await.expect("the journal opens"))
-}
-
-/// A ledger in the directory `data`, with so many orders; returns its number of commits.
-async fn filled(directory: &Path, orders: u64) -> u64 {
-    let path = directory.join("data/journal.sqlite");
-    let journal = EmbeddedJournal::open(path, EmbeddedOptions::default()).await.expect("a journal");
-    fill(Arc::new(journal), 0..orders).await;
-    orders * COMMITS
-}
-
-fn scratch() -> TempDir {
-    TempDir::with_prefix("daybook-test-").expect("a directory for the test")
+    copying::jetstream(config).await
 }
 
 async fn ends(journal: &Arc<dyn Journal>) -> Vec<u64> {
