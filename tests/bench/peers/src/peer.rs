@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// Connections to PostgreSQL. More make each commit's flush serve more requests; beyond this nothing was gained.
+/// Connections to PostgreSQL, half of those that ask: each commit's flush serves many requests.
 pub(crate) const POOL: u32 = 32;
 /// The one tenant.
 pub(crate) const TENANT: &str = "acme";
