@@ -22,6 +22,9 @@ pub(crate) fn run(options: &Options) {
         if options.quick {
             command.arg("--quick");
         }
+        if let Some(commits) = options.commits {
+            command.arg("--commits").arg(commits.to_string());
+        }
         let status = command.status().expect("a process");
         if !status.success() {
             failed.push(format!("{suite}: {status}"));
