@@ -16,6 +16,7 @@ use crate::http::{Code, Problem};
 use crate::startup::Shutdown;
 use crate::tenants::Tenants;
 use crate::tokens::TokenSigner;
+use crate::v1::StatusAnswers;
 
 /// The state of one server; every route has it as `State<Arc<App>>`.
 pub struct App {
@@ -49,6 +50,8 @@ pub struct App {
     pub catch_ups: Semaphore,
     /// What the feed's readers share.
     pub renderings: Renderings,
+    /// What was answered to polls lately.
+    pub statuses: StatusAnswers,
     /// How many commands of batches may be under way at the same time; further batches wait their turn.
     pub batched: Semaphore,
     /// Who may fold a tenant's whole past: one caller at a time.

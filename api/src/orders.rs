@@ -514,16 +514,6 @@ pub async fn order(
     app.reader.order(tenant, id, at_least).await?.ok_or(OrderError::NotFound)
 }
 
-/// The same for whoever has no use for the order's personal data, which may be missing.
-pub async fn order_without_personal_data(
-    app: &App,
-    tenant: &TenantId,
-    id: RecordId,
-    at_least: Option<Position>,
-) -> Result<OrderView, OrderError> {
-    app.reader.order_without_personal_data(tenant, id, at_least).await?.ok_or(OrderError::NotFound)
-}
-
 /// An order's history, oldest first, likewise.
 pub async fn history(
     app: &App,

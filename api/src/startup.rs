@@ -251,6 +251,7 @@ pub async fn open_on(
         tokens: TokenSigner::new(config.token_secret.clone()),
         catch_ups: Semaphore::new(CATCH_UPS),
         renderings: Renderings::default(),
+        statuses: v1::StatusAnswers::default(),
         batched: Semaphore::new(v1::batch::ALL_UNDER_WAY),
         folds: Semaphore::new(1),
         shutdown: Shutdown::default(),

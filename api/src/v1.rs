@@ -27,6 +27,7 @@ pub(crate) mod totals;
 pub(crate) mod trial_balance;
 
 use axum::routing::{delete, get, post};
+pub use status::Answers as StatusAnswers;
 use utoipa::OpenApi;
 
 use crate::feed;

@@ -28,4 +28,4 @@ pub use rebuild::{
     RebuildStatus, Rebuilds, fresh_digest, fresh_views, rebuild,
 };
 pub use scratch::{Impossible, ScratchViews};
-pub use store::{Digest, GenerationInfo, StoreError, StoreOptions, Views, ViewsDigest};
+pub use store::{Digest, GenerationInfo, Stamp, StoreError, StoreOptions, Views, ViewsDigest};

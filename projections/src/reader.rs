@@ -13,8 +13,8 @@ use ledger::ids::{Position, RecordId, TenantId};
 use ledger::offer::Offer;
 use ledger::order::Order;
 
-use crate::store::{StoreError, Views};
-use crate::views::{HistoryEntry, ListFilter, OrderView, Page, history, order};
+use crate::store::{Stamp, StoreError, Views};
+use crate::views::{HistoryEntry, ListFilter, OrderView, Page, StatusView, history, order};
 
 /// Why a read failed. Nothing is known about the order, not even whether there is one.
 #[derive(Debug, thiserror::Error)]
@@ -100,27 +100,38 @@ impl Reader {
         id: RecordId,
         at_least: Option<Position>,
     ) -> Result<Option<OrderView>, ReadError> {
-        match self.order_without_personal_data(tenant, id, at_least).await? {
-            Some(view) => self.open(view).await.map(Some),
-            None => Ok(None),
+        if self.is_fresh(id, at_least)
+            && let Some(view) = self.views.order(tenant, id)?
+        {
+            return self.open(view).await.map(Some);
+        }
+        // In a box, like whatever is seldom done: every read would have room for it, and copies its room around.
+        match Box::pin(self.fold_order(tenant, id)).await? {
+            (Some(view), _) => self.open(view).await.map(Some),
+            (None, _) => Ok(None),
         }
     }
 
-    /// The same for a reader who has no use for the order's personal data, which may be missing: no key is looked for.
-    pub async fn order_without_personal_data(
+    /// Where an order stands, just as fresh; with a stamp, if the views know it already.
+    pub async fn status(
         &self,
         tenant: &TenantId,
         id: RecordId,
         at_least: Option<Position>,
-    ) -> Result<Option<OrderView>, ReadError> {
+    ) -> Result<Option<(StatusView, Option<Stamp>)>, ReadError> {
         if self.is_fresh(id, at_least)
-            && let Some(view) = self.views.order(tenant, id)?
+            && let Some((view, stamp)) = self.views.status(tenant, id)?
         {
-            return Ok(Some(view));
+            return Ok(Some((view, Some(stamp))));
         }
-        // In a box, like whatever is seldom done: every read would have room for it, and copies its room around.
         let (view, _) = Box::pin(self.fold_order(tenant, id)).await?;
-        Ok(view)
+        Ok(view.map(|view| (StatusView::from(&view), None)))
+    }
+
+    /// Whether [`Reader::status`] would say again what it said with this stamp.
+    pub fn is_unchanged(&self, id: RecordId, at_least: Option<Position>, stamp: &Stamp) -> bool {
+        // In this order: the views that are fresh enough are the ones that the stamp is held against.
+        self.is_fresh(id, at_least) && self.views.is_unchanged(stamp)
     }
 
     /// Puts the personal data of a view back into its order, as far as there is a key to it.

@@ -11,6 +11,7 @@ pub mod offer;
 pub mod order;
 pub mod quarantine;
 pub mod references;
+pub mod status;
 pub mod totals;
 
 pub use history::{CauseSummary, HistoryEntry, HistoryEvent};
@@ -19,4 +20,5 @@ pub use listing::{ListFilter, Page};
 pub use offer::OfferView;
 pub use order::OrderView;
 pub use quarantine::QuarantineView;
+pub use status::StatusView;
 pub use totals::Totals;

@@ -14,6 +14,7 @@ daybook_tests::in_each_world!(
     a_long_poll_returns_within_100_ms_of_the_change,
     a_long_poll_without_a_change_ends_when_its_time_is_up,
     a_reader_who_knows_is_told_304,
+    an_answer_is_not_given_again_once_its_order_has_changed,
     the_feed_goes_on_where_it_was_cut_off,
     two_feeds_tell_the_same_also_across_a_restart,
     the_feed_moves_its_readers_past_what_is_not_theirs,
@@ -86,6 +87,44 @@ async fn a_reader_who_knows_is_told_304(world: World) {
             Reply::to(shop.request(Method::GET, path).header("if-none-match", etag)).await.expect(200);
         assert_ne!(changed.header("etag"), Some(etag.as_str()), "{path}");
     }
+}
+
+async fn an_answer_is_not_given_again_once_its_order_has_changed(world: World) {
+    // Reported at the last node: the first learns of it by the log alone, or by what the caller was told.
+    let (shop, psp) = (world.shop(), world.client(world.servers.len() - 1, ACME));
+    let order = shop.submit(&checkout(1000)).await;
+    let path = format!("/v1/orders/{order}/status");
+    let mut before = shop.status(&order).await;
+    for round in 0..20 {
+        // The second one may be the first one given again; nothing tells them apart.
+        let again = shop.status(&order).await;
+        assert_eq!((again.body(), again.header("etag")), (before.body(), before.header("etag")));
+        assert_eq!(
+            again.header("retry-after").is_some(),
+            !again.json()["terminal"].as_bool().expect("a word")
+        );
+        let etag = before.header("etag").expect("an ETag");
+        let same =
+            Reply::to(shop.request(Method::GET, &path).header("if-none-match", etag)).await.expect(304);
+        assert_eq!((same.header("etag"), same.bytes.is_empty()), (Some(etag), true));
+        world.other_shop().get(&path).await.expect(404);
+        Reply::to(shop.anonymous(Method::GET, &path)).await.expect(401);
+
+        let data = json!({"reference": unique("cap"), "amount": eur(10)});
+        let position = psp.report(&order, "payment.captured", data).await.text("/position");
+        let told = Reply::to(shop.request(Method::GET, &path).header("daybook-position", &position)).await;
+        let told = told.expect(200);
+        assert_eq!(told.text("/position"), position, "round {round}");
+        assert_eq!(psp.status(&order).await.text("/position"), position, "round {round}");
+        // Without the position the first node may be a moment behind, and then never goes back.
+        before = wait_for_position(&shop, &order, &position).await;
+        assert_eq!(before.body(), told.body());
+    }
+}
+
+async fn wait_for_position(shop: &Client, order: &str, position: &str) -> Reply {
+    let ask = async || Some(shop.status(order).await).filter(|reply| reply.text("/position") == position);
+    daybook_tests::eventually("the poll shows the change", ask).await
 }
 
 /// Some orders of both tenants, each with a webhook.

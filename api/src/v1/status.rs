@@ -1,14 +1,15 @@
 //! `GET /v1/orders/{id}/status`: the status alone, small and fast, and worth waiting for; or as of a moment.
 
+mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use ledger::ids::{Position, RecordId, TenantId, TrackingNumber};
-use ledger::order::Status;
-use projections::views::OrderView;
+use projections::views::{OrderView, StatusView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,6 +23,9 @@ use crate::http::problem::Document;
 use crate::http::query::{Query, invalid};
 use crate::http::{Problem, layers};
 use crate::orders::{self, OrderError};
+
+pub use answers::Answers;
+use answers::{Answer, Known};
 
 pub(super) const PATH: &str = "/v1/orders/{id}/status";
 
@@ -100,25 +104,54 @@ pub(crate) async fn get(
     if query.wait.is_some() && query.as_of.is_some() {
         return Err(invalid("wait: the past does not change"));
     }
-    let reading = async {
-        match as_of::moment(&app, query.as_of.as_deref()).await? {
-            None => Ok(answer(&read(&app, &tenant, id, at_least, wait, &has).await?, &has)),
-            Some(moment) => {
-                let view = as_of::order(&app, &tenant, id, moment).await?;
-                Ok(versioned(view.last, &has, StatusJson::of(&view)))
-            }
-        }
-    };
-    let reading = async {
-        let read: Result<Response, Problem> = reading.await;
+    if wait.is_zero()
+        && query.as_of.is_none()
+        && let Some(known) = app.statuses.get(&tenant, id)
+        && app.reader.is_unchanged(id, at_least, &known.stamp)
+    {
+        return Ok(known.answer.to(&has));
+    }
+    // In a box: most polls find their answer above, and would have room for this.
+    let reading = Box::pin(async {
+        let read = match as_of::moment(&app, query.as_of.as_deref()).await {
+            Ok(None) => read(&app, tenant, id, at_least, wait, &has).await,
+            Ok(Some(moment)) => as_of::order(&app, &tenant, id, moment)
+                .await
+                .map(|view| versioned(view.last, &has, StatusJson::of(&StatusView::from(&view))))
+                .map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
         read.into_response()
-    };
+    });
     // A route that waits on purpose is not under the server's limit; what it does besides waiting is.
     Ok(layers::within(app.config.limits.request_timeout + wait, reading).await)
 }
 
-/// The order now, or after its next change if that is what the caller waits for.
+/// The answer about the order now, or after its next change if that is what the caller waits for.
 async fn read(
+    app: &App,
+    tenant: TenantId,
+    id: RecordId,
+    at_least: Option<Position>,
+    wait: Duration,
+    has: &IfNoneMatch,
+) -> Result<Response, Problem> {
+    if !wait.is_zero() {
+        let view = waited(app, &tenant, id, at_least, wait, has).await?;
+        return Ok(answer(&StatusView::from(&view))?.to(has));
+    }
+    let read = app.reader.status(&tenant, id, at_least).await.map_err(OrderError::from)?;
+    let (view, stamp) = read.ok_or(OrderError::NotFound)?;
+    let answer = answer(&view)?;
+    let response = answer.to(has);
+    if let Some(stamp) = stamp {
+        app.statuses.keep(id, Known { tenant, stamp, answer });
+    }
+    Ok(response)
+}
+
+/// The order after its next change.
+async fn waited(
     app: &App,
     tenant: &TenantId,
     id: RecordId,
@@ -126,16 +159,12 @@ async fn read(
     wait: Duration,
     has: &IfNoneMatch,
 ) -> Result<OrderView, OrderError> {
-    if wait.is_zero() {
-        return orders::order_without_personal_data(app, tenant, id, at_least).await;
-    }
     let mut seen = None;
     let is_over = |view: &OrderView| {
         let is_news = view.last != *seen.get_or_insert(view.last);
         if has.is_given() { is_news || !has.matches(view.last) } else { is_news || is_terminal(view) }
     };
-    // In a box, as in `as_of`: most polls do not wait.
-    Box::pin(orders::wait_until(app, tenant, id, at_least, wait, is_over)).await
+    orders::wait_until(app, tenant, id, at_least, wait, is_over).await
 }
 
 fn is_terminal(view: &OrderView) -> bool {
@@ -143,30 +172,28 @@ fn is_terminal(view: &OrderView) -> bool {
 }
 
 impl StatusJson {
-    fn of(view: &OrderView) -> Self {
-        let status = view.order.status();
-        let attempt = view.order.shown_attempt();
-        let challenge =
-            attempt.filter(|_| status == Status::ActionRequired).and_then(|a| a.challenge.as_ref());
+    fn of(view: &StatusView) -> Self {
         StatusJson {
             order_id: view.id,
             tracking_number: TrackingNumber(view.id),
-            status: status.as_str(),
-            terminal: status.is_terminal(),
-            challenge: challenge.map(ChallengeJson::of),
-            failure_reason: attempt.and_then(|attempt| attempt.failure.clone()),
+            status: view.status.as_str(),
+            terminal: view.status.is_terminal(),
+            challenge: view.challenge.as_ref().map(ChallengeJson::of),
+            failure_reason: view.failure.clone(),
             updated_at: time(view.updated_at),
             position: view.last,
         }
     }
 }
 
-fn answer(view: &OrderView, has: &IfNoneMatch) -> Response {
-    let mut response = versioned(view.last, has, StatusJson::of(view));
-    if !is_terminal(view) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
+fn answer(view: &StatusView) -> Result<Answer, Problem> {
+    let body = serde_json::to_vec(&StatusJson::of(view)).map_err(|error| {
+        tracing::error!(%error, "INTERNAL: a status cannot be written");
+        Problem::internal()
+    })?;
+    // Digits, a hyphen and quotes are always a header value.
+    let tag = HeaderValue::try_from(format!("\"{}\"", view.last)).map_err(|_never| Problem::internal())?;
+    Ok(Answer { last: view.last, is_open: !view.status.is_terminal(), tag, body: body.into() })
 }
 
 /// `30s` or `500ms`, up to a minute.

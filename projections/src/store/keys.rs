@@ -249,6 +249,11 @@ pub(crate) fn opened_at(key: &[u8]) -> Option<Position> {
     }
 }
 
+/// The first commit of the order whose own row a key names; none for another row.
+pub(crate) fn order_at(key: &[u8]) -> Option<Position> {
+    (*key.first()? == RowKind::Order as u8).then(|| position_at_end(key))?
+}
+
 /// The key of a generation's digest.
 pub(crate) fn digest() -> Key {
     Key::of(RowKind::Digest)

@@ -11,12 +11,13 @@ use ledger::quarantine::MatchKey;
 
 use super::keys::{self, Key, position_at_end};
 use super::rows::{
-    self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, SubjectRow,
-    TotalsRow, decode, decode_list,
+    self, HistoryRow, IdempotencyRow, OfferRow, OrderRow, PositionRow, QuarantineRow, RecordRow, StatusRow,
+    SubjectRow, TotalsRow, decode, decode_front, decode_list,
 };
-use super::{Generation, GenerationInfo, Scan, Store, StoreError, StoreOptions, ViewsDigest};
+use super::{Generation, GenerationInfo, Scan, Stamp, Store, StoreError, StoreOptions, ViewsDigest};
 use crate::views::{
-    HistoryEntry, IdempotencyEntry, ListFilter, OfferView, OrderView, Page, QuarantineView, Totals,
+    HistoryEntry, IdempotencyEntry, ListFilter, OfferView, OrderView, Page, QuarantineView, StatusView,
+    Totals,
 };
 
 /// The views as they are projected so far. Cheap to clone; reads are synchronous and never wait for a commit.
@@ -59,6 +60,17 @@ impl Views {
     /// An order.
     pub fn order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<OrderView>, StoreError> {
         self.read(|live| live.order(tenant, id))
+    }
+
+    /// Where an order stands, with the stamp that tells when that is no longer so.
+    pub fn status(&self, tenant: &TenantId, id: RecordId) -> Result<Option<(StatusView, Stamp)>, StoreError> {
+        self.read(|live| live.status(tenant, id))
+    }
+
+    /// Whether the order with this stamp is still as it was read. At times it is although this says no.
+    pub fn is_unchanged(&self, stamp: &Stamp) -> bool {
+        let live = self.generation_read();
+        live.number == stamp.generation && live.rows.written(stamp.first) == stamp.written
     }
 
     /// An order's commits, oldest first; empty when there is no such order.
@@ -299,8 +311,8 @@ impl Views {
 
 impl Generation {
     fn first_of_order(&self, tenant: &TenantId, id: RecordId) -> Result<Option<Position>, StoreError> {
-        let row = self.rows.get(keys::order_id(tenant, id))?;
-        row.map(|row| decode::<PositionRow>(&row).map(Position::from)).transpose()
+        let found = |row: &[u8]| decode::<PositionRow>(row).map(Position::from);
+        self.rows.find(keys::order_id(tenant, id), found)?.transpose()
     }
 
     /// The order that has its id from this key.
@@ -324,9 +336,26 @@ impl Generation {
     }
 
     fn order_at(&self, tenant: &TenantId, first: Position) -> Result<OrderView, StoreError> {
-        let row = self.rows.get(keys::orders(tenant).at(first))?;
-        let row = row.ok_or_else(|| StoreError::Damaged(format!("the order at {first} is missing")))?;
-        OrderView::try_from(decode::<OrderRow<'_>>(&row)?)
+        self.order_row(tenant, first, |row| OrderView::try_from(decode::<OrderRow<'_>>(row)?))
+    }
+
+    fn status(&self, tenant: &TenantId, id: RecordId) -> Result<Option<(StatusView, Stamp)>, StoreError> {
+        let Some(first) = self.first_of_order(tenant, id)? else { return Ok(None) };
+        // First the stamp, then the row: one that is written in between is read again.
+        let stamp = Stamp { generation: self.number, first, written: self.rows.written(first) };
+        let view =
+            self.order_row(tenant, first, |row| StatusView::try_from(decode_front::<StatusRow<'_>>(row)?))?;
+        Ok(Some((view, stamp)))
+    }
+
+    fn order_row<T>(
+        &self,
+        tenant: &TenantId,
+        first: Position,
+        found: impl FnOnce(&[u8]) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let row = self.rows.find(keys::orders(tenant).at(first), found)?;
+        row.unwrap_or_else(|| Err(StoreError::Damaged(format!("the order at {first} is missing"))))
     }
 
     fn records(&self, prefix: &Key) -> Result<Vec<RecordId>, StoreError> {

@@ -22,7 +22,9 @@ use ledger::quarantine::{MatchKey, Outcome, Quarantined, Reason};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::views::{IdempotencyEntry, OfferView, OrderView, QuarantineView, Totals};
+use crate::views::{
+    IdempotencyEntry, OfferView, OrderView, QuarantineView, StatusView, Totals, status as status_view,
+};
 
 pub(crate) use history::HistoryRow;
 
@@ -47,6 +49,11 @@ pub(crate) fn encode(row: &impl Encode) -> Vec<u8> {
 pub(crate) fn decode<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, StoreError> {
     let (row, rest) = decode_next(after_version(bytes)?)?;
     if rest.is_empty() { Ok(row) } else { Err(damaged("a row with something after its end")) }
+}
+
+/// The front of a row from the row's bytes, whatever stands behind it.
+pub(crate) fn decode_front<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, StoreError> {
+    decode_next(after_version(bytes)?).map(|(front, _)| front)
 }
 
 /// Adds an element to the bytes of a row that is a list; no bytes are an empty list.
@@ -234,16 +241,33 @@ fn status(code: u8) -> Result<Status, StoreError> {
 
 // Orders ----------------------------------------------------------------------------------------------------
 
+/// What is asked of an order most often. It stands at the front of the order's row, so that nothing else of the row is
+/// decoded for it.
+#[derive(Encode, BorrowDecode)]
+pub(crate) struct StatusRow<'a> {
+    id: RecordRow,
+    status: u8,
+    last: PositionRow,
+    updated_at: TimeRow,
+    challenge: Option<ChallengeRow<'a>>,
+    failure: Option<&'a str>,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct ChallengeRow<'a> {
+    url: Option<&'a str>,
+    html: Option<&'a str>,
+    id: Option<&'a str>,
+}
+
 /// An order view.
 #[derive(Encode, BorrowDecode)]
 pub(crate) struct OrderRow<'a> {
+    front: StatusRow<'a>,
     tenant: &'a str,
-    id: RecordRow,
     commits: u64,
     first: PositionRow,
-    last: PositionRow,
     created_at: TimeRow,
-    updated_at: TimeRow,
     checkout: CheckoutRow<'a>,
     attempts: Vec<AttemptRow<'a>>,
     cancellation_requested: bool,
@@ -305,7 +329,7 @@ struct AttemptRow<'a> {
     number: u32,
     payment_reference: Option<&'a str>,
     payment_method: Option<MethodRow<'a>>,
-    challenge: Option<(Option<&'a str>, Option<&'a str>, Option<&'a str>)>,
+    challenge: Option<ChallengeRow<'a>>,
     authorized_minor: i64,
     captures: Vec<MovementRow<'a>>,
     refunds: Vec<MovementRow<'a>>,
@@ -338,14 +362,20 @@ impl<'a> From<&'a OrderView> for OrderRow<'a> {
     fn from(view: &'a OrderView) -> Self {
         let OrderView { tenant, id, order, commits, first, last, created_at, updated_at, sealed } = view;
         let Order { checkout, attempts, cancellation_requested, end, forgotten } = order;
+        let (challenge, failure) = status_view::shown(order);
         OrderRow {
+            front: StatusRow {
+                id: (*id).into(),
+                status: status_code(order.status()),
+                last: (*last).into(),
+                updated_at: (*updated_at).into(),
+                challenge: challenge.map(ChallengeRow::from),
+                failure,
+            },
             tenant: tenant.as_str(),
-            id: (*id).into(),
             commits: *commits,
             first: (*first).into(),
-            last: (*last).into(),
             created_at: (*created_at).into(),
-            updated_at: (*updated_at).into(),
             checkout: checkout.into(),
             attempts: attempts.iter().map(AttemptRow::from).collect(),
             cancellation_requested: *cancellation_requested,
@@ -389,12 +419,12 @@ impl TryFrom<OrderRow<'_>> for OrderView {
     fn try_from(row: OrderRow<'_>) -> Result<Self, StoreError> {
         Ok(OrderView {
             tenant: parse(row.tenant)?,
-            id: row.id.into(),
+            id: row.front.id.into(),
             commits: row.commits,
             first: row.first.into(),
-            last: row.last.into(),
+            last: row.front.last.into(),
             created_at: row.created_at.try_into()?,
-            updated_at: row.updated_at.try_into()?,
+            updated_at: row.front.updated_at.try_into()?,
             order: Order {
                 checkout: row.checkout.try_into()?,
                 attempts: all(row.attempts)?,
@@ -407,6 +437,34 @@ impl TryFrom<OrderRow<'_>> for OrderView {
             },
             sealed: row.sealed.into_iter().map(SealedEvents::from).collect(),
         })
+    }
+}
+
+impl TryFrom<StatusRow<'_>> for StatusView {
+    type Error = StoreError;
+
+    fn try_from(row: StatusRow<'_>) -> Result<Self, StoreError> {
+        Ok(StatusView {
+            id: row.id.into(),
+            status: status(row.status)?,
+            challenge: row.challenge.map(Challenge::from),
+            failure: owned(row.failure),
+            updated_at: row.updated_at.try_into()?,
+            last: row.last.into(),
+        })
+    }
+}
+
+impl<'a> From<&'a Challenge> for ChallengeRow<'a> {
+    fn from(challenge: &'a Challenge) -> Self {
+        let Challenge { url, html, id } = challenge;
+        ChallengeRow { url: url.as_deref(), html: html.as_deref(), id: id.as_deref() }
+    }
+}
+
+impl From<ChallengeRow<'_>> for Challenge {
+    fn from(row: ChallengeRow<'_>) -> Self {
+        Challenge { url: owned(row.url), html: owned(row.html), id: owned(row.id) }
     }
 }
 
@@ -548,9 +606,7 @@ impl<'a> From<&'a Attempt> for AttemptRow<'a> {
             number: *number,
             payment_reference: payment_reference.as_deref(),
             payment_method: payment_method.as_ref().map(MethodRow::from),
-            challenge: challenge
-                .as_ref()
-                .map(|Challenge { url, html, id }| (url.as_deref(), html.as_deref(), id.as_deref())),
+            challenge: challenge.as_ref().map(ChallengeRow::from),
             authorized_minor: *authorized_minor,
             captures: captures.iter().map(MovementRow::from).collect(),
             refunds: refunds.iter().map(MovementRow::from).collect(),
@@ -571,11 +627,7 @@ impl TryFrom<AttemptRow<'_>> for Attempt {
             number: row.number,
             payment_reference: owned(row.payment_reference),
             payment_method: row.payment_method.map(PaymentMethod::from),
-            challenge: row.challenge.map(|(url, html, id)| Challenge {
-                url: owned(url),
-                html: owned(html),
-                id: owned(id),
-            }),
+            challenge: row.challenge.map(Challenge::from),
             authorized_minor: row.authorized_minor,
             captures: row.captures.into_iter().map(Movement::from).collect(),
             refunds: row.refunds.into_iter().map(Movement::from).collect(),

@@ -15,13 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use ledger::ids::Position;
 use redo::Redo;
 pub(crate) use scan::Scan;
 
 use super::StoreError;
 use super::disk::Disk;
-use super::keys::Key;
+use super::keys::{self, Key};
 use super::pages::Pages;
+use super::stamps::Stamps;
 use crate::fold::Writes;
 
 /// A key or a row as it is read.
@@ -61,6 +63,7 @@ struct Inner {
     pages: Pages,
     redo: Redo,
     memory: RwLock<Memory>,
+    stamps: Stamps,
     /// Held while rows go to disk.
     moving: Mutex<()>,
 }
@@ -105,8 +108,14 @@ impl Table {
         if let Some(note) = pages.noted()? {
             redo.read(&note, |key, row| memory.young.put(Key::from(key), row.map(Bytes::copy_from_slice)))?;
         }
-        let inner =
-            Inner { disk: disk.clone(), pages, redo, memory: RwLock::new(memory), moving: Mutex::default() };
+        let inner = Inner {
+            disk: disk.clone(),
+            pages,
+            redo,
+            memory: RwLock::new(memory),
+            stamps: Stamps::new(),
+            moving: Mutex::default(),
+        };
         Ok(Table { inner: Arc::new(inner), writing: Mutex::default() })
     }
 
@@ -117,6 +126,24 @@ impl Table {
             return Ok(row);
         }
         self.inner.pages.get(key, Bytes::copy_from_slice)
+    }
+
+    /// A row's bytes, put through `found`.
+    pub(crate) fn find<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        found: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let key = key.as_ref();
+        if let Some(row) = self.inner.memory().get(key) {
+            return Ok(row.map(|row| found(&row)));
+        }
+        self.inner.pages.get(key, found)
+    }
+
+    /// How often an order was written; see [`Stamps`].
+    pub(super) fn written(&self, first: Position) -> u64 {
+        self.inner.stamps.written(first)
     }
 
     /// Rows whose keys lie in `from..to`, in the order of their keys; readable from both ends. Sees what is written
@@ -173,6 +200,9 @@ impl Table {
         let mut memory = self.inner.memory_mut();
         memory.is_changed = true;
         for (key, row) in writes {
+            if let Some(first) = keys::order_at(key.as_ref()) {
+                self.inner.stamps.write(first);
+            }
             // Without what was left over when it was encoded.
             memory.young.put(key, row.map(|row| Bytes::from(row.into_boxed_slice())));
         }

@@ -187,6 +187,9 @@ struct Options {
     /// Where reports are written to.
     #[arg(long, default_value_os_t = reports())]
     out: PathBuf,
+    /// How long each round of a first look is, where a suite has many of them.
+    #[arg(skip = Duration::from_secs(2))]
+    quick_round: Duration,
 }
 
 fn reports() -> PathBuf {
@@ -217,7 +220,7 @@ impl Options {
     }
 
     fn round(&self) -> Duration {
-        if self.quick { Duration::from_secs(2) } else { Duration::from_secs(5) }
+        if self.quick { self.quick_round } else { Duration::from_secs(5) }
     }
 
     fn out(&self) -> PathBuf {
