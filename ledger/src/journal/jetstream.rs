@@ -8,9 +8,11 @@
 //!   used, what it lacks proves nothing.
 //! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
+mod delivery;
 mod keys;
 mod memos;
 mod settings;
+mod tails;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use async_nats::jetstream::context::{
     AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind, PublishError,
     PublishErrorKind,
@@ -34,10 +35,11 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream as streams};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use self::tails::Tails;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
     Subject, Tail,
@@ -184,7 +186,7 @@ pub struct JetStreamJournal {
     /// How often the connection was lost.
     losses: watch::Receiver<u64>,
     /// By partition.
-    streams: Vec<Stream<()>>,
+    partitions: Vec<Arc<Tails>>,
     /// None where the journal was opened to be read and has no memos yet.
     memos: Option<Store>,
     keys: Arc<keys::JetStreamKeys>,
@@ -214,24 +216,26 @@ impl JetStreamJournal {
         let memos = memos::open(&context, &config, missing).await?;
         let keys = keys::open(&context, &config, missing).await?;
         let permits = Semaphore::new(config.in_flight.max(1));
-        Ok(JetStreamJournal { config, client, losses, streams, memos, keys, permits })
+        let tails = |(partition, stream)| {
+            let subjects = format!("{}.{partition}.", config.prefix);
+            let number = (partition, config.partitions);
+            Arc::new(Tails::new(client.clone(), stream, losses.clone(), subjects, number))
+        };
+        let partitions = (0..config.partitions).zip(streams).map(tails).collect();
+        Ok(JetStreamJournal { config, client, losses, partitions, memos, keys, permits })
+    }
+
+    fn partition(&self, partition: u16) -> Result<&Arc<Tails>, ReadError> {
+        let tails = self.partitions.get(usize::from(partition));
+        tails.ok_or_else(|| unavailable(format!("there is no partition {partition}")))
     }
 
     fn stream(&self, partition: u16) -> Result<&Stream<()>, ReadError> {
-        self.streams
-            .get(usize::from(partition))
-            .ok_or_else(|| ReadError::Unavailable(format!("there is no partition {partition}").into()))
+        Ok(&self.partition(partition)?.stream)
     }
 
-    /// Gives up when the connection is lost: the answer would have come over it, and the client library waits for
-    /// it until its time is up.
     async fn while_connected<T>(&self, request: impl Future<Output = T>) -> Result<T, BoxError> {
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        tokio::select! {
-            answer = request => Ok(answer),
-            _ = losses.changed() => Err("the connection was lost".into()),
-        }
+        while_connected(&self.losses, request).await
     }
 
     async fn read<T>(&self, request: impl Future<Output = Result<T, BoxError>>) -> Result<T, ReadError> {
@@ -375,30 +379,7 @@ impl Journal for JetStreamJournal {
     }
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
-        let config = push::OrderedConfig {
-            deliver_subject: self.client.new_inbox(),
-            description: Some("a Daybook node follows the ledger".to_owned()),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
-            ..push::OrderedConfig::default()
-        };
-        let stream = self.stream(partition)?;
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        let open = async { Ok(stream.create_consumer(config).await?.messages().await?) };
-        let messages = self.read(open).await?;
-        let follow = Follow {
-            messages,
-            losses,
-            stream: stream.clone(),
-            prefix: self.config.prefix.clone(),
-            partitions: self.config.partitions,
-            partition,
-            last: after,
-        };
-        Ok(Box::pin(streams::try_unfold(follow, |mut follow| async move {
-            let stored = follow.next().await?;
-            Ok(Some((stored, follow)))
-        })))
+        self.partition(partition)?.open(after).await
     }
 
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
@@ -791,55 +772,9 @@ impl JetStreamJournal {
 
     fn stored(&self, partition: u16, message: StreamMessage) -> Result<Stored, ReadError> {
         let position = Position { partition, sequence: message.sequence };
-        let subject = parse_subject(&self.config.prefix, self.config.partitions, position, &message.subject)?;
+        let subjects = &self.partition(partition)?.subjects;
+        let subject = parse_subject(subjects, self.config.partitions, position, &message.subject)?;
         Ok(Stored { position, subject, bytes: message.payload })
-    }
-}
-
-/// A tail: an ordered consumer, and what it has to come up with next.
-struct Follow {
-    messages: push::Ordered,
-    /// The client library may miss a connection that is lost and back at once, and sit out two heartbeats.
-    losses: watch::Receiver<u64>,
-    stream: Stream<()>,
-    prefix: String,
-    partitions: u16,
-    partition: u16,
-    last: u64,
-}
-
-impl Follow {
-    async fn next(&mut self) -> Result<Stored, ReadError> {
-        let message = tokio::select! {
-            message = self.messages.next() => message,
-            _ = self.losses.changed() => return Err(ReadError::Unavailable("the connection was lost".into())),
-        };
-        let message = match message {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(unavailable(error)),
-            None => return Err(ReadError::Unavailable("the connection was closed".into())),
-        };
-        let sequence = message.info().map_err(ReadError::Unavailable)?.stream_sequence;
-        let position = Position { partition: self.partition, sequence };
-        if sequence != self.last + 1 {
-            return Err(self.out_of_order(position).await);
-        }
-        self.last = sequence;
-        let subject = parse_subject(&self.prefix, self.partitions, position, &message.subject)?;
-        Ok(Stored { position, subject, bytes: message.message.payload })
-    }
-
-    /// A consumer that starts over is a nuisance, a stream with a hole in it a catastrophe: which one is it?
-    async fn out_of_order(&mut self, found: Position) -> ReadError {
-        let wanted = self.last + 1;
-        match message_at(&self.stream, wanted).await {
-            Ok(None) if found.sequence > wanted => {
-                let reason = format!("sequence {wanted} is missing before it");
-                ReadError::Foreign { position: found, reason }
-            }
-            Ok(_) => ReadError::Unavailable(format!("the consumer gave {found}, not {wanted}").into()),
-            Err(error) => ReadError::Unavailable(error),
-        }
     }
 }
 
@@ -869,20 +804,35 @@ fn found(read: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMe
     }
 }
 
+/// Gives up when the connection is lost: the answer would have come over it, and the client library waits for it until
+/// its time is up.
+async fn while_connected<T>(
+    losses: &watch::Receiver<u64>,
+    request: impl Future<Output = T>,
+) -> Result<T, BoxError> {
+    let mut losses = losses.clone();
+    losses.mark_unchanged();
+    tokio::select! {
+        answer = request => Ok(answer),
+        _ = losses.changed() => Err("the connection was lost".into()),
+    }
+}
+
 fn subject_of(prefix: &str, partition: u16, subject: &Subject) -> String {
     format!("{prefix}.{partition}.{}.{}", subject.tenant, subject.id)
 }
 
-/// The inverse of [`subject_of`]: what fails here, no Daybook has written.
-fn parse_subject(prefix: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
-    let parts = text.rsplit_once('.').and_then(|(rest, id)| {
-        let (_, tenant) = rest.rsplit_once('.')?;
-        Some(Subject { tenant: tenant.parse().ok()?, id: id.parse().ok()? })
-    });
-    let ours = |subject: &Subject| {
-        subject.partition(partitions) == at.partition && subject_of(prefix, at.partition, subject) == text
+/// The inverse of [`subject_of`], given what a partition's subjects begin with: what fails here, no Daybook has written.
+fn parse_subject(begin: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
+    let parse = || {
+        let (tenant, id) = text.strip_prefix(begin)?.split_once('.')?;
+        let subject = Subject { tenant: tenant.parse().ok()?, id: id.parse().ok()? };
+        // An id can be written in several ways, and is found under one.
+        let is_ours = subject.id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == id
+            && subject.partition(partitions) == at.partition;
+        is_ours.then_some(subject)
     };
-    parts.filter(ours).ok_or_else(|| ReadError::Foreign {
+    parse().ok_or_else(|| ReadError::Foreign {
         position: at,
         reason: format!("its subject {text} is not that of a commit"),
     })
