@@ -16,6 +16,7 @@ mod tails;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -234,12 +235,11 @@ impl JetStreamJournal {
         Ok(&self.partition(partition)?.stream)
     }
 
-    async fn while_connected<T>(&self, request: impl Future<Output = T>) -> Result<T, BoxError> {
-        while_connected(&self.losses, request).await
-    }
-
-    async fn read<T>(&self, request: impl Future<Output = Result<T, BoxError>>) -> Result<T, ReadError> {
-        self.while_connected(request).await.flatten().map_err(ReadError::Unavailable)
+    async fn read<T>(
+        &self,
+        request: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
+    ) -> Result<T, ReadError> {
+        while_connected(&self.losses, request).await.flatten().map_err(ReadError::Unavailable)
     }
 
     /// The largest commit that the server takes now.
@@ -260,8 +260,9 @@ impl Journal for JetStreamJournal {
             return Err(AppendError::TooLarge { size, limit });
         }
         let partition = draft.subject.partition(self.config.partitions);
-        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
-        let subject = subject_of(&self.config.prefix, partition, &draft.subject);
+        let tails = self.partition(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let stream = &tails.stream;
+        let subject = subject_of(&tails.subjects, &draft.subject);
         // No stream gets that far: such an expectation is as wrong clipped as it was, and any server can read it.
         let expected = expected.min(i64::MAX as u64);
         let _permit = self.permits.acquire().await.map_err(|e| AppendError::Unavailable(e.into()))?;
@@ -269,18 +270,20 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(AppendError::Unavailable("not connected to a server".into()));
         }
-        let attempt = async {
+        // A future is as large as all that it may come to hold, and is moved when it is made: what is seldom needed is
+        // in a box.
+        let attempt = pin!(async {
             let expectation = (header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);
             match self.publish(partition, subject.clone(), &draft.bytes, expectation).await {
                 Ok(sequence) => Ok(sequence),
                 Err(Unstored::OtherSequence) => {
-                    self.settle(stream, partition, &subject, draft, expected).await
+                    Box::pin(self.settle(stream, partition, &subject, draft, expected)).await
                 }
                 Err(Unstored::Failed(error)) => Err(error),
             }
-        };
-        let sequence =
-            self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
+        });
+        let outcome = while_connected(&self.losses, attempt).await;
+        let sequence = outcome.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
         Ok(Position { partition, sequence })
     }
 
@@ -288,7 +291,7 @@ impl Journal for JetStreamJournal {
     /// it, so one that is lost takes those behind it along, and none ends up in the place of another.
     async fn restore(&self, commits: &[Stored]) -> Result<(), AppendError> {
         let Some(partition) = commits.first().map(|commit| commit.position.partition) else { return Ok(()) };
-        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let tails = self.partition(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
         let limit = self.limit();
         for Stored { position, subject, bytes } in commits {
             if bytes.len() > limit {
@@ -302,7 +305,7 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(AppendError::Unavailable("not connected to a server".into()));
         }
-        let attempt = async {
+        let attempt = pin!(async {
             let context = ContextBuilder::new().timeout(self.config.ack_timeout).build(self.client.clone());
             let mut answers = Vec::with_capacity(commits.len());
             for Stored { position, subject, bytes } in commits {
@@ -311,18 +314,19 @@ impl Journal for JetStreamJournal {
                 headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, before.as_str());
                 let name = settings::stream_name(&self.config, partition);
                 headers.insert(header::NATS_EXPECTED_STREAM, name.as_str());
-                let subject = subject_of(&self.config.prefix, partition, subject);
+                let subject = subject_of(&tails.subjects, subject);
                 let sent = context.publish_with_headers(subject, headers, bytes.clone()).await;
                 answers.push(sent.map_err(|error| AppendError::Unknown(error.into()))?);
             }
             for (commit, answer) in commits.iter().zip(answers) {
                 if let Err(error) = answer.await {
-                    self.settle_restored(stream, commit, error).await?;
+                    self.settle_restored(&tails.stream, commit, error).await?;
                 }
             }
             Ok(())
-        };
-        self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
+        });
+        let outcome = while_connected(&self.losses, attempt).await;
+        outcome.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
     }
 
     /// The leader names the subject's newest commit, so nothing acknowledged is missed. What comes before it is
@@ -331,15 +335,16 @@ impl Journal for JetStreamJournal {
     /// commit costs one round trip.
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
         let partition = subject.partition(self.config.partitions);
-        let stream = self.stream(partition)?;
-        let name = subject_of(&self.config.prefix, partition, subject);
+        let tails = self.partition(partition)?;
+        let stream = &tails.stream;
+        let name = subject_of(&tails.subjects, subject);
         let direct = async |from: u64| {
             stream.direct_get_builder().sequence(from).next_by_subject(name.clone()).send().await.ok()
         };
-        let ends = async {
+        let ends = pin!(async {
             let (newest, first) = tokio::join!(newest_of(stream, &name), direct(1));
             Ok((newest?, first))
-        };
+        });
         let (newest, mut found) = self.read(ends).await?;
         let Some(newest) = newest else { return Ok(Vec::new()) };
         let mut commits = Vec::new();
@@ -348,13 +353,13 @@ impl Journal for JetStreamJournal {
             // A replica that lacks the message is behind, or away.
             let message = match found.take() {
                 Some(message) => Some(message),
-                None => self.read(next_of(stream, &name, from)).await?,
+                None => Box::pin(self.read(pin!(next_of(stream, &name, from)))).await?,
             };
             let Some(message) = message.filter(|message| message.sequence < newest.sequence) else { break };
             from = message.sequence + 1;
             commits.push(self.stored(partition, message)?);
             if from < newest.sequence {
-                found = self.read(async { Ok(direct(from).await) }).await?;
+                found = self.read(pin!(async { Ok(direct(from).await) })).await?;
             }
         }
         commits.push(self.stored(partition, newest)?);
@@ -367,14 +372,14 @@ impl Journal for JetStreamJournal {
         if !exists {
             return Ok(None);
         }
-        let message = self.read(message_at(self.stream(partition)?, sequence)).await?;
+        let message = self.read(pin!(message_at(self.stream(partition)?, sequence))).await?;
         message.map(|message| self.stored(partition, message)).transpose()
     }
 
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         // Not from the stream's information: while a server of a cluster starts, it gives its own, old one.
         let stream = self.stream(partition)?;
-        let newest = self.read(newest_of(stream, ">")).await?;
+        let newest = self.read(pin!(newest_of(stream, ">"))).await?;
         Ok(newest.map_or(0, |message| message.sequence))
     }
 
@@ -384,12 +389,12 @@ impl Journal for JetStreamJournal {
 
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         let Some(store) = &self.memos else { return Ok(None) };
-        self.read(memos::read(store, name)).await
+        self.read(pin!(memos::read(store, name))).await
     }
 
     async fn memo_names(&self) -> Result<Vec<String>, ReadError> {
         let Some(store) = &self.memos else { return Ok(Vec::new()) };
-        self.read(memos::names(store)).await
+        self.read(pin!(memos::names(store))).await
     }
 
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
@@ -401,8 +406,9 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(PutMemoError::Unavailable("not connected to a server".into()));
         }
-        let put = memos::put(store, name, expected, bytes);
-        self.while_connected(put).await.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
+        let put = pin!(memos::put(store, name, expected, bytes));
+        let outcome = while_connected(&self.losses, put).await;
+        outcome.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
     }
 
     fn keys(&self) -> Arc<dyn KeyStore> {
@@ -767,7 +773,7 @@ impl JetStreamJournal {
 impl JetStreamJournal {
     async fn info(&self, partition: u16) -> Result<Info, ReadError> {
         let stream = self.stream(partition)?;
-        self.read(async { stream.get_info().await.map_err(BoxError::from) }).await
+        self.read(pin!(async { stream.get_info().await.map_err(BoxError::from) })).await
     }
 
     fn stored(&self, partition: u16, message: StreamMessage) -> Result<Stored, ReadError> {
@@ -808,7 +814,7 @@ fn found(read: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMe
 /// its time is up.
 async fn while_connected<T>(
     losses: &watch::Receiver<u64>,
-    request: impl Future<Output = T>,
+    request: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, BoxError> {
     let mut losses = losses.clone();
     losses.mark_unchanged();
@@ -818,11 +824,14 @@ async fn while_connected<T>(
     }
 }
 
-fn subject_of(prefix: &str, partition: u16, subject: &Subject) -> String {
-    format!("{prefix}.{partition}.{}.{}", subject.tenant, subject.id)
+/// A subject, given what those of its partition begin with.
+fn subject_of(begin: &str, subject: &Subject) -> String {
+    let mut id = Uuid::encode_buffer();
+    let id = subject.id.0.hyphenated().encode_lower(&mut id);
+    [begin, subject.tenant.as_str(), ".", id].concat()
 }
 
-/// The inverse of [`subject_of`], given what a partition's subjects begin with: what fails here, no Daybook has written.
+/// The inverse of [`subject_of`]: what fails here, no Daybook has written.
 fn parse_subject(begin: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
     let parse = || {
         let (tenant, id) = text.strip_prefix(begin)?.split_once('.')?;

@@ -6,6 +6,7 @@
 //! The client library has ordered consumers of its own, which begin anew by themselves. They copy the handle of the
 //! connection for every message, which costs more than the rest of the reading.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,11 +64,11 @@ impl Delivery {
         };
         let mut losses = tails.losses.clone();
         losses.mark_unchanged();
-        let open = async {
+        let open = pin!(async {
             let messages = tails.client.subscribe(inbox).await?;
             let consumer = tails.stream.create_consumer(config).await?;
             Ok::<_, BoxError>((messages, consumer))
-        };
+        });
         let opened = while_connected(&tails.losses, open).await.flatten();
         let (messages, consumer) = opened.map_err(ReadError::Unavailable)?;
         let info = consumer.cached_info();

@@ -9,6 +9,7 @@
 //! for a tail that is slow.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ impl Tails {
         if !self.shared().as_ref().is_some_and(|shared| shared.reaches(after)) {
             return Ok(None);
         }
-        let newest = while_connected(&self.losses, newest_of(&self.stream, ">")).await.flatten();
+        let newest = while_connected(&self.losses, pin!(newest_of(&self.stream, ">"))).await.flatten();
         let newest = newest.map_err(ReadError::Unavailable)?.map_or(0, |message| message.sequence);
         Ok(self.join(after, newest).await)
     }
