@@ -353,13 +353,13 @@ impl Journal for JetStreamJournal {
             // A replica that lacks the message is behind, or away.
             let message = match found.take() {
                 Some(message) => Some(message),
-                None => Box::pin(self.read(pin!(next_of(stream, &name, from)))).await?,
+                None => self.read(Box::pin(next_of(stream, &name, from)).as_mut()).await?,
             };
             let Some(message) = message.filter(|message| message.sequence < newest.sequence) else { break };
             from = message.sequence + 1;
             commits.push(self.stored(partition, message)?);
             if from < newest.sequence {
-                found = self.read(pin!(async { Ok(direct(from).await) })).await?;
+                found = self.read(Box::pin(async { Ok(direct(from).await) }).as_mut()).await?;
             }
         }
         commits.push(self.stored(partition, newest)?);
