@@ -184,20 +184,20 @@ async fn follow_surely(journal: &JetStreamJournal, tail: &mut Tail, from: u64, u
     }
 }
 
-/// How many consumers the server has for the first partition.
-async fn consumers(fixture: &OnItsOwnServer) -> usize {
+/// Waits until the server has so many consumers for the first partition, and names them.
+async fn until_consumers_are(fixture: &OnItsOwnServer, wanted: usize) -> Vec<String> {
     let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
     let stream = context.get_stream("daybook-0").await.unwrap();
-    stream.consumer_names().collect::<Vec<_>>().await.len()
-}
-
-async fn until_consumers_are(fixture: &OnItsOwnServer, wanted: usize) {
     let settled = async {
-        while consumers(fixture).await != wanted {
+        loop {
+            let names: Vec<String> = stream.consumer_names().map(Result::unwrap).collect().await;
+            if names.len() == wanted {
+                return names;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, settled).await.unwrap_or_else(|_| panic!("not {wanted} consumer(s)"));
+    tokio::time::timeout(DEADLINE, settled).await.unwrap_or_else(|_| panic!("not {wanted} consumer(s)"))
 }
 
 async fn append_all(journal: &JetStreamJournal, count: usize) {
@@ -219,23 +219,26 @@ async fn tails_that_are_up_with_the_log_share_one_consumer() {
         append_all(journal, 1).await;
         for (after, tail) in &mut tails {
             follow_surely(journal, tail, *after, 101).await;
-        }
-        append_all(journal, 5000).await;
-        for (_, tail) in &mut tails {
-            follow_surely(journal, tail, 101, 5101).await;
-        }
-        // Those who came from behind have joined by the time that they have nothing left to read.
-        for (_, tail) in &mut tails {
+            // Who came from behind has joined by the time that there is nothing left to read.
             assert!(tail.next().now_or_never().is_none());
         }
-        append_all(journal, 1).await;
+        let shared = until_consumers_are(&fixture, 1).await;
+        // Many at once, but no more than are kept in memory: nobody needs another consumer.
+        append_all(journal, 3000).await;
         for (_, tail) in &mut tails {
-            follow_surely(journal, tail, 5101, 5102).await;
+            follow_surely(journal, tail, 101, 3101).await;
+        }
+        assert_eq!(until_consumers_are(&fixture, 1).await, shared);
+        // More than are kept.
+        append_all(journal, 5000).await;
+        for (_, tail) in &mut tails {
+            follow_surely(journal, tail, 3101, 8101).await;
+            assert!(tail.next().now_or_never().is_none());
         }
         until_consumers_are(&fixture, 1).await;
         drop(tails);
         until_consumers_are(&fixture, 0).await;
-        follow_surely(journal, &mut journal.tail(0, 0).await.unwrap(), 0, 5102).await;
+        follow_surely(journal, &mut journal.tail(0, 0).await.unwrap(), 0, 8101).await;
     }
 }
 
@@ -275,12 +278,11 @@ async fn a_tail_that_is_opened_again_is_rid_of_a_shared_consumer_that_has_fallen
     let mut tail = journal.tail(0, 0).await.unwrap();
     follow_surely(journal, &mut tail, 0, 10).await;
     assert!(tail.next().now_or_never().is_none());
-    until_consumers_are(&fixture, 1).await;
     // Behind the journal's back; nobody tells the client.
     let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
     let stream = context.get_stream("daybook-0").await.unwrap();
-    for name in stream.consumer_names().collect::<Vec<_>>().await {
-        stream.delete_consumer(&name.unwrap()).await.unwrap();
+    for name in until_consumers_are(&fixture, 1).await {
+        stream.delete_consumer(&name).await.unwrap();
     }
     append_all(journal, 1).await;
     assert!(tail.next().now_or_never().is_none());

@@ -6,6 +6,7 @@
 //! The client library has ordered consumers of its own, which begin anew by themselves. They copy the handle of the
 //! connection for every message, which costs more than the rest of the reading.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::tails::{NEAR, Tails};
+use super::tails::{AT_A_TIME, NEAR, Tails};
 use super::{message_at, parse_subject, unavailable, while_connected};
 use crate::ids::Position;
 use crate::journal::{BoxError, ReadError, Stored};
@@ -43,6 +44,8 @@ pub(super) struct Delivery {
     pending: u64,
     /// The commit that came in the place of the next one.
     stray: Option<Position>,
+    /// What has ended it, when there were commits to give before.
+    failure: Option<ReadError>,
 }
 
 impl Delivery {
@@ -82,6 +85,7 @@ impl Delivery {
             given: 0,
             pending,
             stray: None,
+            failure: None,
         })
     }
 
@@ -95,11 +99,31 @@ impl Delivery {
         self.pending == 0 || (self.given > 0 && self.pending <= NEAR)
     }
 
-    /// The next commit, once there is one. After an error there is none. Who stops waiting loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Stored, ReadError> {
+    /// The next commit and those that have come with it, once there is one. After an error there is none. Who stops
+    /// waiting loses nothing.
+    pub(super) async fn next(&mut self) -> Result<VecDeque<Stored>, ReadError> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let mut commits = VecDeque::from([self.next_one().await?]);
+        while commits.len() < AT_A_TIME
+            && let Some(next) = self.next_one().now_or_never()
+        {
+            match next {
+                Ok(stored) => commits.push_back(stored),
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(commits)
+    }
+
+    async fn next_one(&mut self) -> Result<Stored, ReadError> {
         loop {
             if let Some(stray) = self.stray {
-                return Err(self.out_of_order(stray).await);
+                return Err(Box::pin(self.out_of_order(stray)).await);
             }
             // Timers are for those who have to wait.
             let message = match self.messages.next().now_or_never() {
@@ -115,11 +139,6 @@ impl Delivery {
                 return Ok(stored);
             }
         }
-    }
-
-    /// The next commit, if it has come already.
-    pub(super) fn next_at_once(&mut self) -> Option<Result<Stored, ReadError>> {
-        self.next().now_or_never()
     }
 
     fn take(&mut self, message: Message) -> Result<Option<Stored>, ReadError> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::stream::Stream;
-use futures::stream;
+use futures::{TryStreamExt, stream};
 use tokio::sync::watch;
 
 use super::delivery::Delivery;
@@ -26,8 +26,8 @@ use crate::journal::{ReadError, Stored, Tail};
 /// Who is at most so many commits behind the end of the log is near it. Fewer than are kept in memory, so that nobody
 /// joins only to fall behind.
 pub(super) const NEAR: u64 = 1024;
-/// Most commits that a tail takes from memory at a time; also most that are put there before anybody is told.
-const AT_A_TIME: usize = 256;
+/// Most commits that are handed on together.
+pub(super) const AT_A_TIME: usize = 256;
 /// How long the shared consumer may take to deliver what the stream has for sure.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -75,7 +75,8 @@ impl Tails {
             None => Source::Own(Delivery::open(self, after).await?),
         };
         let follow = Follow { tails: Arc::clone(self), source, last: after };
-        Ok(Box::pin(stream::try_unfold(follow, |follow| async { follow.next().await.map(Some) })))
+        let batches = stream::try_unfold(follow, |follow| async { follow.next().await.map(Some) });
+        Ok(Box::pin(batches.map_ok(|commits| stream::iter(commits.into_iter().map(Ok))).try_flatten()))
     }
 
     /// A reader opens its tail again when it suspects it of having fallen silent. So the shared consumer has to prove
@@ -106,6 +107,20 @@ impl Tails {
             self.forget(&shared);
         }
         None
+    }
+
+    /// Once a consumer has come near the end of the log, there is no need for two of them.
+    async fn settle(self: &Arc<Self>, delivery: Delivery) -> Source {
+        if !delivery.is_near_the_end() {
+            return Source::Own(delivery);
+        }
+        match self.join(delivery.last(), delivery.last()).await {
+            Some(follower) => {
+                delivery.retire();
+                Source::Shared(follower)
+            }
+            None => self.share(delivery),
+        }
     }
 
     /// Shares a consumer, unless one is shared already.
@@ -150,42 +165,33 @@ impl Shared {
     }
 
     fn follower(&self) -> Follower {
-        Follower { recent: Arc::clone(&self.recent), newest: self.newest.subscribe(), taken: VecDeque::new() }
+        Follower { recent: Arc::clone(&self.recent), newest: self.newest.subscribe() }
     }
 }
 
 /// Puts what the shared consumer delivers where everybody finds it, until it fails or nobody listens.
 async fn deliver(tails: Arc<Tails>, shared: Arc<Shared>, mut delivery: Delivery) {
     loop {
-        let mut next = tokio::select! {
-            next = delivery.next() => Some(next),
+        let commits = tokio::select! {
+            commits = delivery.next() => commits,
             () = shared.newest.closed() => {
                 if tails.forget_unheard(&shared) {
                     delivery.retire();
                     return;
                 }
-                None
+                continue;
             }
         };
-        let mut failure = None;
-        for _ in 0..AT_A_TIME {
-            match next {
-                Some(Ok(stored)) => shared.recent.add(stored),
-                Some(Err(error)) => {
-                    failure = Some(error);
-                    break;
-                }
-                None => break,
+        match commits {
+            Ok(commits) => {
+                commits.into_iter().for_each(|stored| shared.recent.add(stored));
+                shared.newest.send_replace(delivery.last());
             }
-            next = delivery.next_at_once();
-        }
-        shared
-            .newest
-            .send_if_modified(|newest| std::mem::replace(newest, delivery.last()) != delivery.last());
-        if let Some(error) = failure {
-            tracing::debug!(partition = tails.partition, %error, "the shared consumer has ended");
-            tails.forget(&shared);
-            return;
+            Err(error) => {
+                tracing::debug!(partition = tails.partition, %error, "the shared consumer has ended");
+                tails.forget(&shared);
+                return;
+            }
         }
     }
 }
@@ -194,17 +200,13 @@ async fn deliver(tails: Arc<Tails>, shared: Arc<Shared>, mut delivery: Delivery)
 struct Follower {
     recent: Arc<Recent>,
     newest: watch::Receiver<u64>,
-    taken: VecDeque<Stored>,
 }
 
 impl Follower {
-    /// The commit after a sequence, once it is there. None when it will not be found here.
-    async fn next(&mut self, after: u64) -> Option<Stored> {
-        if self.taken.is_empty() {
-            self.newest.wait_for(|newest| *newest > after).await.ok()?;
-            self.taken = self.recent.after(after, AT_A_TIME);
-        }
-        self.taken.pop_front()
+    /// Commits after a sequence, once there are any. None when they will not be found here.
+    async fn next(&mut self, after: u64) -> Option<VecDeque<Stored>> {
+        self.newest.wait_for(|newest| *newest > after).await.ok()?;
+        Some(self.recent.after(after, AT_A_TIME)).filter(|commits| !commits.is_empty())
     }
 }
 
@@ -216,45 +218,34 @@ struct Follow {
     last: u64,
 }
 
-/// Where a tail's next commit comes from.
+/// Where a tail's next commits come from.
 enum Source {
     Own(Delivery),
     Shared(Follower),
 }
 
 impl Follow {
-    async fn next(self) -> Result<(Stored, Follow), ReadError> {
+    async fn next(self) -> Result<(VecDeque<Stored>, Follow), ReadError> {
         let Follow { tails, mut source, last } = self;
         loop {
-            source = match source {
+            let (commits, source) = match source {
                 Source::Shared(mut follower) => match follower.next(last).await {
-                    Some(stored) => return Ok(Follow::on(tails, Source::Shared(follower), stored)),
-                    None => Source::Own(Delivery::open(&tails, last).await?),
-                },
-                Source::Own(mut delivery) => {
-                    if delivery.is_near_the_end() {
-                        if let Some(follower) = tails.join(last, last).await {
-                            delivery.retire();
-                            source = Source::Shared(follower);
-                            continue;
-                        }
-                        delivery = match tails.share(delivery) {
-                            Source::Own(delivery) => delivery,
-                            shared @ Source::Shared(_) => {
-                                source = shared;
-                                continue;
-                            }
-                        };
+                    Some(commits) => (commits, Source::Shared(follower)),
+                    None => {
+                        source = Source::Own(Delivery::open(&tails, last).await?);
+                        continue;
                     }
-                    let stored = delivery.next().await?;
-                    return Ok(Follow::on(tails, Source::Own(delivery), stored));
-                }
+                },
+                Source::Own(delivery) => match tails.settle(delivery).await {
+                    Source::Own(mut delivery) => (delivery.next().await?, Source::Own(delivery)),
+                    shared @ Source::Shared(_) => {
+                        source = shared;
+                        continue;
+                    }
+                },
             };
+            let last = commits.back().map_or(last, |newest| newest.position.sequence);
+            return Ok((commits, Follow { tails, source, last }));
         }
-    }
-
-    fn on(tails: Arc<Tails>, source: Source, stored: Stored) -> (Stored, Follow) {
-        let last = stored.position.sequence;
-        (stored, Follow { tails, source, last })
     }
 }
