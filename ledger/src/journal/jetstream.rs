@@ -54,6 +54,9 @@ const HEADERS: usize = 1024;
 const OLDEST_SERVER: (u64, u64) = (2, 10);
 /// How long a lost connection waits between tries, at most.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// Messages that may wait for a reader; beyond that the client library drops them. Servers send no more than 32 MB that
+/// nobody has read yet, and the smallest message has more than a hundred bytes.
+const UNREAD: usize = 256 * 1024;
 /// How long to wait before asking again about an append that is still on its way through the cluster.
 const IN_FLIGHT: Duration = Duration::from_millis(5);
 
@@ -470,6 +473,7 @@ async fn connect(config: &JetStreamConfig) -> Result<(Client, watch::Receiver<u6
         .connection_timeout(config.connect_timeout)
         .request_timeout(Some(config.ack_timeout))
         .max_reconnects(None)
+        .subscription_capacity(UNREAD)
         .reconnect_delay_callback(|attempts| {
             let exponent = u32::try_from(attempts.min(10)).unwrap_or(10);
             RECONNECT.min(Duration::from_millis(2_u64.saturating_pow(exponent)))
