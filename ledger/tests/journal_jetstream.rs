@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config;
-use futures::StreamExt;
 use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
 use ledger::ids::Position;
 use ledger::journal::conformance::nats::{self, NatsServer, NatsSettings};
 use ledger::journal::conformance::{Fixture, append_chain, draft, subject};
@@ -165,6 +165,135 @@ async fn an_append_without_an_answer_is_unknown_and_can_be_repeated() {
     fixture.server.resume();
     assert_eq!(append_surely(&fixture.journal, &draft, 0).await.sequence, 1);
     assert_eq!(fixture.journal.load(&draft.subject).await.unwrap().len(), 1);
+}
+
+// Tails that share a consumer -------------------------------------------------------------------------------
+
+/// The next commits, up to a sequence, from a tail that is opened again wherever it ends with an error.
+async fn follow_surely(journal: &JetStreamJournal, tail: &mut Tail, from: u64, upto: u64) {
+    let mut seen = from;
+    while seen < upto {
+        match tokio::time::timeout(DEADLINE, tail.next()).await.unwrap() {
+            Some(Ok(stored)) => {
+                seen += 1;
+                assert_eq!(stored.position.sequence, seen);
+            }
+            Some(Err(ReadError::Unavailable(_))) => *tail = tail_surely(journal, seen).await,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Waits until the server has so many consumers for the first partition, and names them.
+async fn until_consumers_are(fixture: &OnItsOwnServer, wanted: usize) -> Vec<String> {
+    let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
+    let stream = context.get_stream("daybook-0").await.unwrap();
+    let settled = async {
+        loop {
+            let names: Vec<String> = stream.consumer_names().map(Result::unwrap).collect().await;
+            if names.len() == wanted {
+                return names;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, settled).await.unwrap_or_else(|_| panic!("not {wanted} consumer(s)"))
+}
+
+async fn append_all(journal: &JetStreamJournal, count: usize) {
+    let drafts: Vec<Draft> = (0..count).map(|_| draft(&subject())).collect();
+    join_all(drafts.iter().map(|draft| append_surely(journal, draft, 0))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_that_are_up_with_the_log_share_one_consumer() {
+    for binary in [nats::newest(), nats::oldest_supported()] {
+        let fixture = a_journal(binary, 1).await;
+        let journal = &fixture.journal;
+        append_all(journal, 100).await;
+        // From the beginning, from the middle, from the end.
+        let mut tails = Vec::new();
+        for after in [0, 50, 100] {
+            tails.push((after, journal.tail(0, after).await.unwrap()));
+        }
+        append_all(journal, 1).await;
+        for (after, tail) in &mut tails {
+            follow_surely(journal, tail, *after, 101).await;
+            // Who came from behind has joined by the time that there is nothing left to read.
+            assert!(tail.next().now_or_never().is_none());
+        }
+        let shared = until_consumers_are(&fixture, 1).await;
+        // Many at once, but no more than are kept in memory: nobody needs another consumer.
+        append_all(journal, 3000).await;
+        for (_, tail) in &mut tails {
+            follow_surely(journal, tail, 101, 3101).await;
+        }
+        assert_eq!(until_consumers_are(&fixture, 1).await, shared);
+        // More than are kept.
+        append_all(journal, 5000).await;
+        for (_, tail) in &mut tails {
+            follow_surely(journal, tail, 3101, 8101).await;
+            assert!(tail.next().now_or_never().is_none());
+        }
+        until_consumers_are(&fixture, 1).await;
+        drop(tails);
+        until_consumers_are(&fixture, 0).await;
+        follow_surely(journal, &mut journal.tail(0, 0).await.unwrap(), 0, 8101).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_tail_holds_up_nobody_and_misses_nothing_also_when_the_server_restarts() {
+    for binary in [nats::newest(), nats::oldest_supported()] {
+        let mut fixture = a_journal(binary, 1).await;
+        append_all(&fixture.journal, 1).await;
+        let mut slow = fixture.journal.tail(0, 0).await.unwrap();
+        let mut quick = fixture.journal.tail(0, 0).await.unwrap();
+        follow_surely(&fixture.journal, &mut slow, 0, 1).await;
+        follow_surely(&fixture.journal, &mut quick, 0, 1).await;
+        // More than is kept in memory, while one of them does not read.
+        let mut newest = 1;
+        for round in 0..4 {
+            append_all(&fixture.journal, 3000).await;
+            follow_surely(&fixture.journal, &mut quick, newest, newest + 3000).await;
+            newest += 3000;
+            if round == 2 {
+                fixture.server.restart().await;
+            }
+        }
+        follow_surely(&fixture.journal, &mut slow, 1, newest).await;
+        // And then they are together again.
+        append_all(&fixture.journal, 10).await;
+        follow_surely(&fixture.journal, &mut quick, newest, newest + 10).await;
+        follow_surely(&fixture.journal, &mut slow, newest, newest + 10).await;
+        until_consumers_are(&fixture, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_is_opened_again_is_rid_of_a_shared_consumer_that_has_fallen_silent() {
+    let fixture = a_journal(nats::newest(), 1).await;
+    let journal = &fixture.journal;
+    append_all(journal, 10).await;
+    let mut tail = journal.tail(0, 0).await.unwrap();
+    follow_surely(journal, &mut tail, 0, 10).await;
+    assert!(tail.next().now_or_never().is_none());
+    // Behind the journal's back; nobody tells the client.
+    let context = jetstream::new(async_nats::connect(fixture.server.url()).await.unwrap());
+    let stream = context.get_stream("daybook-0").await.unwrap();
+    for name in until_consumers_are(&fixture, 1).await {
+        stream.delete_consumer(&name).await.unwrap();
+    }
+    append_all(journal, 1).await;
+    assert!(tail.next().now_or_never().is_none());
+    let mut again = journal.tail(0, 10).await.unwrap();
+    follow_surely(journal, &mut again, 10, 11).await;
+    // Who waits on notices as well, once the server has sent no heartbeat for long enough.
+    follow_surely(journal, &mut tail, 10, 11).await;
+    append_all(journal, 1).await;
+    follow_surely(journal, &mut again, 11, 12).await;
+    follow_surely(journal, &mut tail, 11, 12).await;
+    until_consumers_are(&fixture, 1).await;
 }
 
 // Several nodes ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@
 mod keys;
 
 mod integrity;
-mod recent;
+pub(super) mod recent;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};

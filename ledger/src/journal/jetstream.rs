@@ -8,17 +8,19 @@
 //!   used, what it lacks proves nothing.
 //! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
+mod delivery;
 mod keys;
 mod memos;
 mod settings;
+mod tails;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use async_nats::jetstream::context::{
     AccountErrorKind, Context, ContextBuilder, CreateStreamErrorKind, GetStreamErrorKind, PublishError,
     PublishErrorKind,
@@ -34,10 +36,11 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream as streams};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use self::tails::Tails;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
     Subject, Tail,
@@ -51,6 +54,9 @@ const HEADERS: usize = 1024;
 const OLDEST_SERVER: (u64, u64) = (2, 10);
 /// How long a lost connection waits between tries, at most.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// Messages that may wait for a reader; beyond that the client library drops them. Servers send no more than 32 MB that
+/// nobody has read yet, and the smallest message has more than a hundred bytes.
+const UNREAD: usize = 256 * 1024;
 /// How long to wait before asking again about an append that is still on its way through the cluster.
 const IN_FLIGHT: Duration = Duration::from_millis(5);
 
@@ -184,7 +190,7 @@ pub struct JetStreamJournal {
     /// How often the connection was lost.
     losses: watch::Receiver<u64>,
     /// By partition.
-    streams: Vec<Stream<()>>,
+    partitions: Vec<Arc<Tails>>,
     /// None where the journal was opened to be read and has no memos yet.
     memos: Option<Store>,
     keys: Arc<keys::JetStreamKeys>,
@@ -214,28 +220,29 @@ impl JetStreamJournal {
         let memos = memos::open(&context, &config, missing).await?;
         let keys = keys::open(&context, &config, missing).await?;
         let permits = Semaphore::new(config.in_flight.max(1));
-        Ok(JetStreamJournal { config, client, losses, streams, memos, keys, permits })
+        let tails = |(partition, stream)| {
+            let subjects = format!("{}.{partition}.", config.prefix);
+            let number = (partition, config.partitions);
+            Arc::new(Tails::new(client.clone(), stream, losses.clone(), subjects, number))
+        };
+        let partitions = (0..config.partitions).zip(streams).map(tails).collect();
+        Ok(JetStreamJournal { config, client, losses, partitions, memos, keys, permits })
+    }
+
+    fn partition(&self, partition: u16) -> Result<&Arc<Tails>, ReadError> {
+        let tails = self.partitions.get(usize::from(partition));
+        tails.ok_or_else(|| unavailable(format!("there is no partition {partition}")))
     }
 
     fn stream(&self, partition: u16) -> Result<&Stream<()>, ReadError> {
-        self.streams
-            .get(usize::from(partition))
-            .ok_or_else(|| ReadError::Unavailable(format!("there is no partition {partition}").into()))
+        Ok(&self.partition(partition)?.stream)
     }
 
-    /// Gives up when the connection is lost: the answer would have come over it, and the client library waits for
-    /// it until its time is up.
-    async fn while_connected<T>(&self, request: impl Future<Output = T>) -> Result<T, BoxError> {
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        tokio::select! {
-            answer = request => Ok(answer),
-            _ = losses.changed() => Err("the connection was lost".into()),
-        }
-    }
-
-    async fn read<T>(&self, request: impl Future<Output = Result<T, BoxError>>) -> Result<T, ReadError> {
-        self.while_connected(request).await.flatten().map_err(ReadError::Unavailable)
+    async fn read<T>(
+        &self,
+        request: Pin<&mut impl Future<Output = Result<T, BoxError>>>,
+    ) -> Result<T, ReadError> {
+        while_connected(&self.losses, request).await.flatten().map_err(ReadError::Unavailable)
     }
 
     /// The largest commit that the server takes now.
@@ -256,8 +263,9 @@ impl Journal for JetStreamJournal {
             return Err(AppendError::TooLarge { size, limit });
         }
         let partition = draft.subject.partition(self.config.partitions);
-        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
-        let subject = subject_of(&self.config.prefix, partition, &draft.subject);
+        let tails = self.partition(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let stream = &tails.stream;
+        let subject = subject_of(&tails.subjects, &draft.subject);
         // No stream gets that far: such an expectation is as wrong clipped as it was, and any server can read it.
         let expected = expected.min(i64::MAX as u64);
         let _permit = self.permits.acquire().await.map_err(|e| AppendError::Unavailable(e.into()))?;
@@ -265,18 +273,20 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(AppendError::Unavailable("not connected to a server".into()));
         }
-        let attempt = async {
+        // A future is as large as all that it may come to hold, and is moved when it is made: what is seldom needed is
+        // in a box.
+        let attempt = pin!(async {
             let expectation = (header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);
             match self.publish(partition, subject.clone(), &draft.bytes, expectation).await {
                 Ok(sequence) => Ok(sequence),
                 Err(Unstored::OtherSequence) => {
-                    self.settle(stream, partition, &subject, draft, expected).await
+                    Box::pin(self.settle(stream, partition, &subject, draft, expected)).await
                 }
                 Err(Unstored::Failed(error)) => Err(error),
             }
-        };
-        let sequence =
-            self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
+        });
+        let outcome = while_connected(&self.losses, attempt).await;
+        let sequence = outcome.unwrap_or_else(|e| Err(AppendError::Unknown(e)))?;
         Ok(Position { partition, sequence })
     }
 
@@ -284,7 +294,7 @@ impl Journal for JetStreamJournal {
     /// it, so one that is lost takes those behind it along, and none ends up in the place of another.
     async fn restore(&self, commits: &[Stored]) -> Result<(), AppendError> {
         let Some(partition) = commits.first().map(|commit| commit.position.partition) else { return Ok(()) };
-        let stream = self.stream(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
+        let tails = self.partition(partition).map_err(|e| AppendError::Unavailable(e.into()))?;
         let limit = self.limit();
         for Stored { position, subject, bytes } in commits {
             if bytes.len() > limit {
@@ -298,7 +308,7 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(AppendError::Unavailable("not connected to a server".into()));
         }
-        let attempt = async {
+        let attempt = pin!(async {
             let context = ContextBuilder::new().timeout(self.config.ack_timeout).build(self.client.clone());
             let mut answers = Vec::with_capacity(commits.len());
             for Stored { position, subject, bytes } in commits {
@@ -307,18 +317,19 @@ impl Journal for JetStreamJournal {
                 headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, before.as_str());
                 let name = settings::stream_name(&self.config, partition);
                 headers.insert(header::NATS_EXPECTED_STREAM, name.as_str());
-                let subject = subject_of(&self.config.prefix, partition, subject);
+                let subject = subject_of(&tails.subjects, subject);
                 let sent = context.publish_with_headers(subject, headers, bytes.clone()).await;
                 answers.push(sent.map_err(|error| AppendError::Unknown(error.into()))?);
             }
             for (commit, answer) in commits.iter().zip(answers) {
                 if let Err(error) = answer.await {
-                    self.settle_restored(stream, commit, error).await?;
+                    self.settle_restored(&tails.stream, commit, error).await?;
                 }
             }
             Ok(())
-        };
-        self.while_connected(attempt).await.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
+        });
+        let outcome = while_connected(&self.losses, attempt).await;
+        outcome.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
     }
 
     /// The leader names the subject's newest commit, so nothing acknowledged is missed. What comes before it is
@@ -327,15 +338,16 @@ impl Journal for JetStreamJournal {
     /// commit costs one round trip.
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
         let partition = subject.partition(self.config.partitions);
-        let stream = self.stream(partition)?;
-        let name = subject_of(&self.config.prefix, partition, subject);
+        let tails = self.partition(partition)?;
+        let stream = &tails.stream;
+        let name = subject_of(&tails.subjects, subject);
         let direct = async |from: u64| {
             stream.direct_get_builder().sequence(from).next_by_subject(name.clone()).send().await.ok()
         };
-        let ends = async {
+        let ends = pin!(async {
             let (newest, first) = tokio::join!(newest_of(stream, &name), direct(1));
             Ok((newest?, first))
-        };
+        });
         let (newest, mut found) = self.read(ends).await?;
         let Some(newest) = newest else { return Ok(Vec::new()) };
         let mut commits = Vec::new();
@@ -344,13 +356,13 @@ impl Journal for JetStreamJournal {
             // A replica that lacks the message is behind, or away.
             let message = match found.take() {
                 Some(message) => Some(message),
-                None => self.read(next_of(stream, &name, from)).await?,
+                None => self.read(Box::pin(next_of(stream, &name, from)).as_mut()).await?,
             };
             let Some(message) = message.filter(|message| message.sequence < newest.sequence) else { break };
             from = message.sequence + 1;
             commits.push(self.stored(partition, message)?);
             if from < newest.sequence {
-                found = self.read(async { Ok(direct(from).await) }).await?;
+                found = self.read(Box::pin(async { Ok(direct(from).await) }).as_mut()).await?;
             }
         }
         commits.push(self.stored(partition, newest)?);
@@ -363,52 +375,29 @@ impl Journal for JetStreamJournal {
         if !exists {
             return Ok(None);
         }
-        let message = self.read(message_at(self.stream(partition)?, sequence)).await?;
+        let message = self.read(pin!(message_at(self.stream(partition)?, sequence))).await?;
         message.map(|message| self.stored(partition, message)).transpose()
     }
 
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         // Not from the stream's information: while a server of a cluster starts, it gives its own, old one.
         let stream = self.stream(partition)?;
-        let newest = self.read(newest_of(stream, ">")).await?;
+        let newest = self.read(pin!(newest_of(stream, ">"))).await?;
         Ok(newest.map_or(0, |message| message.sequence))
     }
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
-        let config = push::OrderedConfig {
-            deliver_subject: self.client.new_inbox(),
-            description: Some("a Daybook node follows the ledger".to_owned()),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
-            ..push::OrderedConfig::default()
-        };
-        let stream = self.stream(partition)?;
-        let mut losses = self.losses.clone();
-        losses.mark_unchanged();
-        let open = async { Ok(stream.create_consumer(config).await?.messages().await?) };
-        let messages = self.read(open).await?;
-        let follow = Follow {
-            messages,
-            losses,
-            stream: stream.clone(),
-            prefix: self.config.prefix.clone(),
-            partitions: self.config.partitions,
-            partition,
-            last: after,
-        };
-        Ok(Box::pin(streams::try_unfold(follow, |mut follow| async move {
-            let stored = follow.next().await?;
-            Ok(Some((stored, follow)))
-        })))
+        self.partition(partition)?.open(after).await
     }
 
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         let Some(store) = &self.memos else { return Ok(None) };
-        self.read(memos::read(store, name)).await
+        self.read(pin!(memos::read(store, name))).await
     }
 
     async fn memo_names(&self) -> Result<Vec<String>, ReadError> {
         let Some(store) = &self.memos else { return Ok(Vec::new()) };
-        self.read(memos::names(store)).await
+        self.read(pin!(memos::names(store))).await
     }
 
     async fn put_memo(&self, name: &str, expected: u64, bytes: Bytes) -> Result<u64, PutMemoError> {
@@ -420,8 +409,9 @@ impl Journal for JetStreamJournal {
         if self.client.connection_state() != State::Connected {
             return Err(PutMemoError::Unavailable("not connected to a server".into()));
         }
-        let put = memos::put(store, name, expected, bytes);
-        self.while_connected(put).await.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
+        let put = pin!(memos::put(store, name, expected, bytes));
+        let outcome = while_connected(&self.losses, put).await;
+        outcome.unwrap_or_else(|e| Err(PutMemoError::Unknown(e)))
     }
 
     fn keys(&self) -> Arc<dyn KeyStore> {
@@ -483,6 +473,7 @@ async fn connect(config: &JetStreamConfig) -> Result<(Client, watch::Receiver<u6
         .connection_timeout(config.connect_timeout)
         .request_timeout(Some(config.ack_timeout))
         .max_reconnects(None)
+        .subscription_capacity(UNREAD)
         .reconnect_delay_callback(|attempts| {
             let exponent = u32::try_from(attempts.min(10)).unwrap_or(10);
             RECONNECT.min(Duration::from_millis(2_u64.saturating_pow(exponent)))
@@ -786,60 +777,14 @@ impl JetStreamJournal {
 impl JetStreamJournal {
     async fn info(&self, partition: u16) -> Result<Info, ReadError> {
         let stream = self.stream(partition)?;
-        self.read(async { stream.get_info().await.map_err(BoxError::from) }).await
+        self.read(pin!(async { stream.get_info().await.map_err(BoxError::from) })).await
     }
 
     fn stored(&self, partition: u16, message: StreamMessage) -> Result<Stored, ReadError> {
         let position = Position { partition, sequence: message.sequence };
-        let subject = parse_subject(&self.config.prefix, self.config.partitions, position, &message.subject)?;
+        let subjects = &self.partition(partition)?.subjects;
+        let subject = parse_subject(subjects, self.config.partitions, position, &message.subject)?;
         Ok(Stored { position, subject, bytes: message.payload })
-    }
-}
-
-/// A tail: an ordered consumer, and what it has to come up with next.
-struct Follow {
-    messages: push::Ordered,
-    /// The client library may miss a connection that is lost and back at once, and sit out two heartbeats.
-    losses: watch::Receiver<u64>,
-    stream: Stream<()>,
-    prefix: String,
-    partitions: u16,
-    partition: u16,
-    last: u64,
-}
-
-impl Follow {
-    async fn next(&mut self) -> Result<Stored, ReadError> {
-        let message = tokio::select! {
-            message = self.messages.next() => message,
-            _ = self.losses.changed() => return Err(ReadError::Unavailable("the connection was lost".into())),
-        };
-        let message = match message {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(unavailable(error)),
-            None => return Err(ReadError::Unavailable("the connection was closed".into())),
-        };
-        let sequence = message.info().map_err(ReadError::Unavailable)?.stream_sequence;
-        let position = Position { partition: self.partition, sequence };
-        if sequence != self.last + 1 {
-            return Err(self.out_of_order(position).await);
-        }
-        self.last = sequence;
-        let subject = parse_subject(&self.prefix, self.partitions, position, &message.subject)?;
-        Ok(Stored { position, subject, bytes: message.message.payload })
-    }
-
-    /// A consumer that starts over is a nuisance, a stream with a hole in it a catastrophe: which one is it?
-    async fn out_of_order(&mut self, found: Position) -> ReadError {
-        let wanted = self.last + 1;
-        match message_at(&self.stream, wanted).await {
-            Ok(None) if found.sequence > wanted => {
-                let reason = format!("sequence {wanted} is missing before it");
-                ReadError::Foreign { position: found, reason }
-            }
-            Ok(_) => ReadError::Unavailable(format!("the consumer gave {found}, not {wanted}").into()),
-            Err(error) => ReadError::Unavailable(error),
-        }
     }
 }
 
@@ -869,20 +814,38 @@ fn found(read: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMe
     }
 }
 
-fn subject_of(prefix: &str, partition: u16, subject: &Subject) -> String {
-    format!("{prefix}.{partition}.{}.{}", subject.tenant, subject.id)
+/// Gives up when the connection is lost: the answer would have come over it, and the client library waits for it until
+/// its time is up.
+async fn while_connected<T>(
+    losses: &watch::Receiver<u64>,
+    request: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, BoxError> {
+    let mut losses = losses.clone();
+    losses.mark_unchanged();
+    tokio::select! {
+        answer = request => Ok(answer),
+        _ = losses.changed() => Err("the connection was lost".into()),
+    }
+}
+
+/// A subject, given what those of its partition begin with.
+fn subject_of(begin: &str, subject: &Subject) -> String {
+    let mut id = Uuid::encode_buffer();
+    let id = subject.id.0.hyphenated().encode_lower(&mut id);
+    [begin, subject.tenant.as_str(), ".", id].concat()
 }
 
 /// The inverse of [`subject_of`]: what fails here, no Daybook has written.
-fn parse_subject(prefix: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
-    let parts = text.rsplit_once('.').and_then(|(rest, id)| {
-        let (_, tenant) = rest.rsplit_once('.')?;
-        Some(Subject { tenant: tenant.parse().ok()?, id: id.parse().ok()? })
-    });
-    let ours = |subject: &Subject| {
-        subject.partition(partitions) == at.partition && subject_of(prefix, at.partition, subject) == text
+fn parse_subject(begin: &str, partitions: u16, at: Position, text: &str) -> Result<Subject, ReadError> {
+    let parse = || {
+        let (tenant, id) = text.strip_prefix(begin)?.split_once('.')?;
+        let subject = Subject { tenant: tenant.parse().ok()?, id: id.parse().ok()? };
+        // An id can be written in several ways, and is found under one.
+        let is_ours = subject.id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == id
+            && subject.partition(partitions) == at.partition;
+        is_ours.then_some(subject)
     };
-    parts.filter(ours).ok_or_else(|| ReadError::Foreign {
+    parse().ok_or_else(|| ReadError::Foreign {
         position: at,
         reason: format!("its subject {text} is not that of a commit"),
     })

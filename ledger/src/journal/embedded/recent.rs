@@ -1,8 +1,9 @@
 //! The commits that were stored last, kept in memory for tails that are up with the log: most are, and there are
 //! several of them.
 //!
-//! What must stay true: what is here is in the file, at that position and with these bytes. So commits come in only once
-//! their transaction has ended well, and whenever that is in doubt all of it is let go.
+//! What must stay true: what is here is in the log, at that position and with these bytes. So commits come in only once
+//! their transaction has ended well, and whenever that is in doubt all of it is let go. The tails of a journal on
+//! JetStream keep here what one consumer has delivered to all of them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The newest commits, without a gap.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<Kept>);
+pub(in crate::journal) struct Recent(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -47,8 +48,8 @@ impl Recent {
         }
     }
 
-    /// Adds a commit that is in the file. What does not follow the newest one replaces all.
-    fn add(&self, commit: Stored) {
+    /// Adds a commit that is stored. What does not follow the newest one replaces all.
+    pub(in crate::journal) fn add(&self, commit: Stored) {
         let mut kept = self.kept();
         let newest = kept.commits.back().map(|newest| newest.position.sequence);
         if newest.is_some_and(|newest| commit.position.sequence != newest + 1) {
@@ -68,7 +69,7 @@ impl Recent {
     }
 
     /// Up to so many commits after a sequence; none unless the next one is among them.
-    pub(super) fn after(&self, sequence: u64, most: usize) -> VecDeque<Stored> {
+    pub(in crate::journal) fn after(&self, sequence: u64, most: usize) -> VecDeque<Stored> {
         let kept = self.kept();
         let oldest = kept.commits.front().map_or(u64::MAX, |oldest| oldest.position.sequence);
         let Some(skipped) = (sequence + 1).checked_sub(oldest) else { return VecDeque::new() };
