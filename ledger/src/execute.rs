@@ -2,7 +2,10 @@
 //!
 //! A decision is made on what the journal holds and is stored only if the journal still holds exactly that, so
 //! rules hold across any number of nodes without a lock. What must stay true: nothing is reported as done before
-//! the journal has stored it, and a retry finds what the first try did.
+//! the journal has stored it, and a retry finds what the first try did. Nothing is refused because of what this node
+//! remembers: [`recent`] may be behind, and only an append can find that out.
+
+mod recent;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +20,7 @@ use crate::journal::{AppendError, BoxError, Draft, Journal, ReadError, Stored, S
 use crate::keys::{Found, Key, KeyId, Keyring};
 use crate::order::ImpossibleEvent;
 use crate::{offer, order, quarantine};
+use recent::{Recent, Written};
 
 /// A kind of record that commands can change: pure rules, and its place in a commit.
 pub trait Aggregate: Sized + Clone + Send + Sync + 'static {
@@ -152,7 +156,8 @@ pub enum Outcome<A> {
 pub struct Done<A> {
     /// The commit with its position.
     pub recorded: Recorded,
-    /// The record after that commit, whatever came later.
+    /// The record after that commit, whatever came later. When the cause is a webhook or a timer, without the personal
+    /// data of earlier commits: nobody asked for it.
     pub state: A,
 }
 
@@ -267,6 +272,7 @@ impl Default for RetryPolicy {
 pub struct Ledger {
     journal: Arc<dyn Journal>,
     keyring: Keyring,
+    recent: Arc<Recent>,
     retry: RetryPolicy,
 }
 
@@ -274,7 +280,7 @@ impl Ledger {
     /// A ledger that writes to `journal`.
     pub fn new(journal: Arc<dyn Journal>, retry: RetryPolicy) -> Self {
         let keyring = Keyring::new(journal.keys());
-        Ledger { journal, keyring, retry }
+        Ledger { journal, keyring, recent: Arc::default(), retry }
     }
 
     /// The keys of the personal data in the journal.
@@ -294,12 +300,21 @@ impl Ledger {
 
     /// A record's commits, oldest first, with their personal data as long as there is a key to it.
     pub async fn commits(&self, tenant: &TenantId, record: RecordId) -> Result<Vec<Recorded>, LoadError> {
-        self.load(tenant, record).await.map(|(commits, _)| commits)
+        let subject = Subject { tenant: tenant.clone(), id: record };
+        let mut commits = Vec::new();
+        for stored in self.journal.load(&subject).await? {
+            commits.push(self.open(&stored).await?);
+        }
+        Ok(commits)
     }
 
     /// A stored commit with its personal data, as long as there is a key to it.
     pub async fn open(&self, stored: &Stored) -> Result<Recorded, LoadError> {
-        let (mut recorded, sealed) = decode(stored.position, &stored.bytes)?;
+        self.opened(stored.position, &stored.bytes).await
+    }
+
+    async fn opened(&self, position: Position, bytes: &[u8]) -> Result<Recorded, LoadError> {
+        let (mut recorded, sealed) = decode(position, bytes)?;
         self.unseal(&mut recorded, sealed.as_ref()).await?;
         Ok(recorded)
     }
@@ -308,28 +323,39 @@ impl Ledger {
     pub async fn unseal(&self, recorded: &mut Recorded, sealed: Option<&Sealed>) -> Result<(), LoadError> {
         let Some(sealed) = sealed else { return Ok(()) };
         let Some(key) = self.keyring.find(sealed.key).await?.key() else { return Ok(()) };
-        let opened = sealed.open(&key, &mut recorded.commit);
-        opened.map_err(|DecodeError(reason)| LoadError::Corrupt { position: recorded.position, reason })
+        open(sealed, &key, recorded)
     }
 
-    /// A record's commits, and what its next one is to be sealed with.
-    async fn load(&self, tenant: &TenantId, record: RecordId) -> Result<(Vec<Recorded>, Sealing), LoadError> {
-        let subject = Subject { tenant: tenant.clone(), id: record };
+    /// The commits, and what their record's next one is to be sealed with.
+    async fn read(
+        &self,
+        written: &[Written],
+        opening: Opening,
+    ) -> Result<(Vec<Recorded>, Sealing), LoadError> {
         let mut commits = Vec::new();
         let mut sealing = Sealing::NewKey;
-        for Stored { position, bytes, .. } in self.journal.load(&subject).await? {
-            let (mut recorded, sealed) = decode(position, &bytes)?;
+        for (position, bytes) in written {
+            let (mut recorded, sealed) = decode(*position, bytes)?;
             if let Some(sealed) = &sealed {
-                sealing = match (sealing, self.keyring.find(sealed.key).await?) {
+                let found = self.keyring.find(sealed.key).await?;
+                if let (Opening::Everything, Some(key)) = (opening, found.key()) {
+                    open(sealed, &key, &mut recorded)?;
+                }
+                sealing = match (sealing, found) {
                     (Sealing::Nothing, _) | (_, Found::Destroyed) => Sealing::Nothing,
                     (_, Found::Key(key)) => Sealing::Key(key),
                     (before, Found::Lost) => before,
                 };
             }
-            self.unseal(&mut recorded, sealed.as_ref()).await?;
             commits.push(recorded);
         }
         Ok((commits, sealing))
+    }
+
+    /// To be told of commits as they appear in the log: those of other nodes make what this one remembers of their
+    /// records old. Without it decisions are as right, and more of them are made twice.
+    pub fn heard_of(&self, recorded: &Recorded) {
+        self.recent.heard_of(&recorded.commit.subject(), recorded.position);
     }
 
     /// Destroys the keys of a record's personal data: it can never be read again, in no copy of the log. Money,
@@ -388,19 +414,27 @@ impl Ledger {
         let mut patience = Patience::new(self.retry);
         let mut record = Loaded::nothing();
         let mut is_loaded = request.is_new;
+        let mut source = Source::Memory;
         let mut tried: Vec<CommitId> = Vec::new();
         loop {
             if !is_loaded {
-                record = self.load_patiently(&request, &tried, &mut patience).await?;
+                record = self.load_patiently(&request, source, &tried, &mut patience).await?;
                 if let Some(done) = record.done.take() {
                     return done_before(done, &request.cause, &tried);
                 }
             }
-            let Loaded { state: before, last_sequence: expected, done: _, sealing } = record;
-            let events = A::decide(before.as_ref(), &request.command).map_err(ExecuteError::Rejected)?;
-            if events.is_empty() {
-                return Ok(Outcome::Unchanged(before));
-            }
+            let Loaded { state: before, last_sequence: expected, done: _, sealing, may_be_behind } = record;
+            let events = match A::decide(before.as_ref(), &request.command) {
+                Ok(events) if !events.is_empty() => events,
+                // Another node may have stored more meanwhile, and nothing is appended that would find it out.
+                Ok(_) | Err(_) if may_be_behind => {
+                    record = Loaded::nothing();
+                    source = Source::Journal;
+                    continue;
+                }
+                Ok(_) => return Ok(Outcome::Unchanged(before)),
+                Err(rejection) => return Err(ExecuteError::Rejected(rejection)),
+            };
             let (commit, state) = prepare(&request, before, events, expected)?;
             let key = self.key_patiently(sealing, &mut patience).await?;
             if let Some(position) =
@@ -412,6 +446,7 @@ impl Ledger {
             tried.push(commit.id);
             patience.after_conflict().await?;
             record = Loaded::nothing();
+            source = Source::Journal;
             is_loaded = false;
         }
     }
@@ -419,18 +454,43 @@ impl Ledger {
     async fn load_patiently<A: Aggregate>(
         &self,
         request: &Request<A::Command>,
+        source: Source,
         tried: &[CommitId],
         patience: &mut Patience,
     ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
-        let (commits, sealing) = loop {
-            match self.load(&request.tenant, request.record).await {
-                Ok(loaded) => break loaded,
+        loop {
+            match self.load(request, source, tried).await {
+                Ok(loaded) => return Ok(loaded),
                 Err(LoadError::Unavailable(source)) => {
                     patience.after_failure(source).await.map_err(ExecuteError::Unavailable)?;
                 }
                 Err(corrupt @ LoadError::Corrupt { .. }) => return Err(corrupt.into()),
             }
+        }
+    }
+
+    async fn load<A: Aggregate>(
+        &self,
+        request: &Request<A::Command>,
+        source: Source,
+        tried: &[CommitId],
+    ) -> Result<Loaded<A>, LoadError> {
+        let subject = Subject { tenant: request.tenant.clone(), id: request.record };
+        let remembered = match source {
+            Source::Memory => self.recent.of(&subject),
+            Source::Journal => None,
         };
+        let may_be_behind = remembered.is_some();
+        let written = match remembered {
+            Some(written) => written,
+            None => {
+                let commits = self.journal.load(&subject).await?;
+                self.recent.loaded(&subject, &commits);
+                commits.into_iter().map(|stored| (stored.position, stored.bytes)).collect()
+            }
+        };
+        let opening = Opening::of(&request.cause);
+        let (commits, sealing) = self.read(&written, opening).await?;
         let (mut last_sequence, mut done) = (0, None);
         let state = fold(commits, |recorded, state: &A| {
             last_sequence = recorded.position.sequence;
@@ -439,7 +499,13 @@ impl Ledger {
                 done = Some(Done { recorded, state: state.clone() });
             }
         })?;
-        Ok(Loaded { state, last_sequence, done, sealing })
+        if let (Some(Done { recorded, .. }), Opening::Nothing) = (&mut done, opening) {
+            let same = written.iter().find(|(position, _)| *position == recorded.position);
+            if let Some((position, bytes)) = same {
+                *recorded = self.opened(*position, bytes).await?;
+            }
+        }
+        Ok(Loaded { state, last_sequence, done, sealing, may_be_behind })
     }
 
     /// The key to seal a commit with; none for a record whose key was destroyed.
@@ -475,7 +541,10 @@ impl Ledger {
         let mut in_doubt = false;
         loop {
             let source = match self.journal.append(&draft, expected).await {
-                Ok(position) => return Ok(Some(position)),
+                Ok(position) => {
+                    self.recent.stored(&draft, expected, position);
+                    return Ok(Some(position));
+                }
                 Err(AppendError::Conflict { .. }) => return Ok(None),
                 Err(AppendError::TooLarge { size, limit }) => {
                     return Err(ExecuteError::TooLarge { size, limit });
@@ -500,11 +569,22 @@ struct Loaded<A> {
     /// The commit that this very request has made before, and the record after it.
     done: Option<Done<A>>,
     sealing: Sealing,
+    /// It comes from this node's memory, and other nodes may have stored more.
+    may_be_behind: bool,
+}
+
+/// Where a record is looked for.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// In this node's memory, and in the journal if it is not there.
+    Memory,
+    /// In the journal.
+    Journal,
 }
 
 impl<A> Loaded<A> {
     fn nothing() -> Self {
-        Loaded { state: None, last_sequence: 0, done: None, sealing: Sealing::NewKey }
+        Loaded { state: None, last_sequence: 0, done: None, sealing: Sealing::NewKey, may_be_behind: false }
     }
 }
 
@@ -516,6 +596,29 @@ enum Sealing {
     Key(Key),
     /// The record's key was destroyed: nothing personal is written down any more.
     Nothing,
+}
+
+/// How much of a record a decision on it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// All of it: a command is compared with the hashes of those before it, and answered with the record.
+    Everything,
+    /// Nothing: no rule asks for personal data, and neither who sent a webhook nor a clock is answered with any.
+    Nothing,
+}
+
+impl Opening {
+    fn of(cause: &Cause) -> Self {
+        match cause {
+            Cause::Command { .. } => Opening::Everything,
+            Cause::Webhook { .. } | Cause::Timer { .. } => Opening::Nothing,
+        }
+    }
+}
+
+fn open(sealed: &Sealed, key: &Key, recorded: &mut Recorded) -> Result<(), LoadError> {
+    let opened = sealed.open(key, &mut recorded.commit);
+    opened.map_err(|DecodeError(reason)| LoadError::Corrupt { position: recorded.position, reason })
 }
 
 fn decode(position: Position, bytes: &[u8]) -> Result<(Recorded, Option<Sealed>), LoadError> {

@@ -84,6 +84,8 @@ async fn follow(app: &App) -> Result<End, OrderError> {
 }
 
 async fn on_change(app: &App, recorded: &Recorded) -> Result<(), OrderError> {
+    // It may be of another node, and the next webhook of its order is about to be decided here.
+    app.ledger.heard_of(recorded);
     let commit = &recorded.commit;
     match &commit.changes {
         Changes::Order(events) => {

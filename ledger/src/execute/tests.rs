@@ -375,6 +375,69 @@ async fn a_load_that_fails_is_tried_again() {
 }
 
 #[tokio::test]
+async fn what_this_node_wrote_itself_is_decided_on_without_the_journal_being_asked() {
+    let (ledger, journal) = ledger([]).await;
+    run(&ledger, submit("A")).await;
+    *journal.loads_fail.lock().unwrap() = 1000;
+    committed(run(&ledger, captured("e1", 100)).await);
+    committed(run(&ledger, refund("r", 60)).await);
+    repeated(run(&ledger, captured("e1", 100)).await);
+    repeated(run(&ledger, refund("r", 60)).await);
+    assert_eq!(*journal.loads_fail.lock().unwrap(), 1000);
+    assert_eq!(sequence(&journal).await, 3);
+}
+
+#[tokio::test]
+async fn what_this_node_remembers_neither_refuses_nor_hides_what_another_one_stored() {
+    let (ledger, journal) = ledger([]).await;
+    let other = Ledger::new(journal.clone(), ledger.retry);
+    run(&ledger, submit("A")).await;
+    run(&other, captured("e1", 100)).await;
+    // Here, nothing is captured yet.
+    committed(run(&ledger, refund("r", 40)).await);
+    run(&other, captured("e2", 50)).await;
+    repeated(run(&ledger, captured("e2", 50)).await);
+    committed(run(&other, refund("s", 110)).await);
+    // Here, there is something left to refund.
+    let refused = ledger.execute::<Order>(refund("t", 1)).await;
+    assert!(matches!(refused, Err(ExecuteError::Rejected(Rejection::NothingToRefund { .. }))), "{refused:?}");
+    let early = now().checked_sub(Duration::from_secs(1)).unwrap();
+    let timer = Cause::Timer { name: "expiry".to_owned() };
+    let outcome = run(&ledger, request(timer, Command::Expire { now: early }, false)).await;
+    let Outcome::Unchanged(Some(order)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(order.balance().captured_minor, 150);
+    assert_eq!(sequence(&journal).await, 5);
+}
+
+#[tokio::test]
+async fn the_journal_is_asked_again_once_another_nodes_commit_was_heard_of() {
+    let (ledger, journal) = ledger([]).await;
+    let other = Ledger::new(journal.clone(), ledger.retry);
+    let ours = committed(run(&ledger, submit("A")).await);
+    let theirs = committed(run(&other, captured("e1", 100)).await);
+    *journal.loads_fail.lock().unwrap() = 1;
+    ledger.heard_of(&ours.recorded);
+    ledger.heard_of(&theirs.recorded);
+    committed(run(&ledger, captured("e2", 1)).await);
+    assert_eq!(*journal.loads_fail.lock().unwrap(), 0);
+    assert_eq!(sequence(&journal).await, 3);
+}
+
+#[tokio::test]
+async fn nothing_personal_is_written_down_once_another_node_has_destroyed_the_key() {
+    let (ledger, journal) = ledger([]).await;
+    let other = Ledger::new(journal.clone(), ledger.retry);
+    run(&ledger, submit("A")).await;
+    other.destroy_keys(&tenant(), order_id()).await.unwrap();
+    ledger.keyring().forget_what_is_in_memory();
+    let done = committed(run(&ledger, captured("e1", 100)).await);
+    let stored = journal.at(done.recorded.position).await.unwrap().unwrap();
+    let (commit, sealed) = codec::decode_sealed(&stored.bytes).unwrap();
+    let Cause::Webhook { body, .. } = &commit.cause else { panic!("{commit:?}") };
+    assert_eq!((body.as_ref(), sealed), (&b""[..], None));
+}
+
+#[tokio::test]
 async fn nothing_to_change_stores_nothing() {
     let (ledger, journal) = ledger([]).await;
     run(&ledger, submit("A")).await;
