@@ -418,7 +418,8 @@ impl Ledger {
         let mut tried: Vec<CommitId> = Vec::new();
         loop {
             if !is_loaded {
-                record = self.load_patiently(&request, source, &tried, &mut patience).await?;
+                // In a box, since every new record would have room for it and copy that around.
+                record = Box::pin(self.load_patiently(&request, source, &tried, &mut patience)).await?;
                 if let Some(done) = record.done.take() {
                     return done_before(done, &request.cause, &tried);
                 }

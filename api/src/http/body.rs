@@ -104,6 +104,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Problem::new(Code::InvalidUtf8, format!("not UTF-8 after {} bytes", error.valid_up_to()))
     })?;
+    if let Ok(Object(value)) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    // Keeping track of where the reader is costs as much as reading: only what is wrong is read again that way.
     let mut reader = serde_json::Deserializer::from_str(text);
     let Object(value) = serde_path_to_error::deserialize::<_, Object<T>>(&mut reader).map_err(|error| {
         let path = error.path().clone();

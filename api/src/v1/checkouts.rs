@@ -186,8 +186,11 @@ pub(super) async fn accept(
             let checkout = Checkout { expires_at, ..checkout };
             orders::submit(app, ask, operation::CHECKOUT, checkout).await?
         }
-        // The clock has gone on since the first time, and a retry still gets the first answer.
-        Err(problem) => orders::submitted_before(app, &ask, operation::CHECKOUT).await?.ok_or(problem)?,
+        // The clock has gone on since the first time, and a retry still gets the first answer. In a box, like whatever is
+        // seldom done.
+        Err(problem) => {
+            Box::pin(orders::submitted_before(app, &ask, operation::CHECKOUT)).await?.ok_or(problem)?
+        }
     };
     Ok(Accepted { position: done.recorded.position, document: answer(app, &done) })
 }

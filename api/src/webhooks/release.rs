@@ -68,12 +68,14 @@ async fn follow(app: &App) -> Result<End, OrderError> {
     }
     // Before the sweep, so that nothing falls between the two.
     let mut changes = app.projector.changes();
-    for (tenant, webhook) in app.views.open_waiting(usize::MAX)? {
+    let open = app.views.open_waiting(usize::MAX)?;
+    let mut any_waits = !open.is_empty();
+    for (tenant, webhook) in open {
         release(app, &tenant, webhook).await?;
     }
     loop {
         match changes.recv().await {
-            Ok(change) => on_change(app, &change.recorded).await?,
+            Ok(change) => on_change(app, &change.recorded, &mut any_waits).await?,
             Err(RecvError::Lagged(missed)) => {
                 tracing::info!(missed, "fell behind the changes; sweeping what is open");
                 return Ok(End::Missed);
@@ -83,11 +85,14 @@ async fn follow(app: &App) -> Result<End, OrderError> {
     }
 }
 
-async fn on_change(app: &App, recorded: &Recorded) -> Result<(), OrderError> {
+/// `any_waits`: whether any webhook of any tenant may wait for its order. Mostly none does, and then a new order needs no
+/// look into the views.
+async fn on_change(app: &App, recorded: &Recorded, any_waits: &mut bool) -> Result<(), OrderError> {
     // It may be of another node, and the next webhook of its order is about to be decided here.
     app.ledger.heard_of(recorded);
     let commit = &recorded.commit;
     match &commit.changes {
+        Changes::Order(_) if !*any_waits => Ok(()),
         Changes::Order(events) => {
             for key in events.iter().flat_map(|event| appeared(commit.record, event)) {
                 for webhook in app.views.waiting_webhooks(&commit.tenant, &key)? {
@@ -97,16 +102,20 @@ async fn on_change(app: &App, recorded: &Recorded) -> Result<(), OrderError> {
             Ok(())
         }
         Changes::Quarantine(events) => {
-            // Its order may have appeared before this entry could be seen.
-            let is_new = |event: &ledger_quarantine::Event| match event {
-                ledger_quarantine::Event::WebhookQuarantined { reason, .. } => {
-                    *reason == Reason::UnknownOrder
+            for event in events {
+                match event {
+                    // Its order may have appeared before this entry could be seen.
+                    ledger_quarantine::Event::WebhookQuarantined { reason: Reason::UnknownOrder, .. } => {
+                        *any_waits = true;
+                        release(app, &commit.tenant, commit.record).await?;
+                    }
+                    ledger_quarantine::Event::WebhookQuarantined { .. } => {}
+                    // Maybe it was the last. Of one that waits and is not in the views yet, this task is told later.
+                    ledger_quarantine::Event::WebhookReleased { .. }
+                    | ledger_quarantine::Event::WebhookDiscarded { .. } => {
+                        *any_waits = !app.views.open_waiting(1)?.is_empty();
+                    }
                 }
-                ledger_quarantine::Event::WebhookReleased { .. }
-                | ledger_quarantine::Event::WebhookDiscarded { .. } => false,
-            };
-            if events.iter().any(is_new) {
-                release(app, &commit.tenant, commit.record).await?;
             }
             Ok(())
         }

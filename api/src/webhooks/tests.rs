@@ -226,6 +226,27 @@ async fn a_webhook_that_came_before_its_order_is_applied_when_the_order_appears(
 }
 
 #[tokio::test]
+async fn a_webhook_may_wait_again_when_all_before_it_were_closed() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    for number in 1..=3 {
+        let key = format!("A-{number}");
+        let order = RecordId::for_key(&demo(), "checkout", &key);
+        let data = json!({"order_id": order.to_string(), "amount": amount()});
+        server.report(&format!("evt_{number}"), "payment.captured", data).await.expect(202);
+        eventually("it waits", async || (server.app.views.open_waiting(1).unwrap().len() == 1).then_some(()))
+            .await;
+        server.submit(&demo(), &key, DAY).await;
+        server.until(&demo(), order, Status::Captured).await;
+        eventually("nothing waits", async || {
+            server.app.views.open_waiting(1).unwrap().is_empty().then_some(())
+        })
+        .await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_still_waits_is_released_after_a_restart() {
     let dir = tempdir().unwrap();
     let order = RecordId::for_key(&demo(), "checkout", "A-1");
