@@ -80,9 +80,11 @@ macro_rules! uuid_id {
 
             /// Accepts the canonical form only, so that one id has one spelling.
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                let mut canonical = [0; Hyphenated::LENGTH];
+                // Only the hyphenated form has this length.
+                let is_canonical =
+                    text.len() == Hyphenated::LENGTH && !text.bytes().any(|b| b.is_ascii_uppercase());
                 match Uuid::try_parse(text) {
-                    Ok(id) if id.hyphenated().encode_lower(&mut canonical) == text => Ok($name(id)),
+                    Ok(id) if is_canonical => Ok($name(id)),
                     Ok(_) | Err(_) => Err(InvalidId { kind: $kind, text: text.to_owned() }),
                 }
             }

@@ -42,8 +42,9 @@ impl FromStr for PageId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let number = u64::from_str_radix(text, 16).map(PageId);
-        number.ok().filter(|page| page.to_string() == text).ok_or_else(|| InvalidId::of("page of keys", text))
+        let is_canonical = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_canonical);
+        number.map(PageId).ok_or_else(|| InvalidId::of("page of keys", text))
     }
 }
 
@@ -68,8 +69,9 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = || InvalidId::of("key", text);
         let (page, place) = text.split_once('.').ok_or_else(invalid)?;
+        let is_canonical = place == "0" || !place.starts_with(['0', '+']);
         let id = KeyId { page: page.parse()?, place: place.parse().map_err(|_| invalid())? };
-        Some(id).filter(|id| usize::from(id.place) < KEYS && id.to_string() == text).ok_or_else(invalid)
+        Some(id).filter(|id| usize::from(id.place) < KEYS && is_canonical).ok_or_else(invalid)
     }
 }
 
@@ -369,9 +371,15 @@ mod tests {
         let key = Key { id: KeyId { page: PageId(0x2a), place: 7 }, bytes: [9; 32] };
         assert_eq!(key.id.to_string(), "000000000000002a.7");
         assert_eq!("000000000000002a.7".parse(), Ok(key.id));
-        for bad in
-            ["2a.7", "000000000000002a", "000000000000002a.07", "000000000000002a.1024", "000000000000002A.7"]
-        {
+        for bad in [
+            "2a.7",
+            "000000000000002a",
+            "000000000000002a.07",
+            "000000000000002a.+7",
+            "000000000000002a.1024",
+            "000000000000002A.7",
+            "+00000000000002a.7",
+        ] {
             assert!(bad.parse::<KeyId>().is_err(), "{bad}");
         }
         assert_eq!(format!("{key:?}"), "Key(000000000000002a.7)");

@@ -5,6 +5,7 @@
 //! What must stay true: every question about one moment cuts every order's history at the same commit, so totals as
 //! of a moment are the sums over the orders as of that moment.
 
+mod decoded;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -47,7 +47,7 @@ pub(super) struct Envelope<'a> {
     /// By the index of the event that it was taken out of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     personal: BTreeMap<usize, Personal<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     sealed: Option<StoredSeal<'a>>,
 }
 
@@ -56,11 +56,15 @@ pub(super) struct Envelope<'a> {
 #[serde(deny_unknown_fields)]
 struct StoredSeal<'a> {
     key: Text<KeyId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<Str<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    cause: Option<Base64<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    events: Option<Base64<'a>>,
 }
+
+/// Bytes as text, which is not copied before it is decoded.
+#[derive(Debug, Serialize, Deserialize)]
+struct Base64<'a>(#[serde(borrow)] Str<'a>);
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,7 +110,7 @@ impl<'a> Envelope<'a> {
     /// A commit whose personal data only the key opens.
     pub(super) fn sealed(commit: &'a Commit, key: &Key) -> Self {
         let Sealed { key, cause, events } = Sealed::seal(commit, key);
-        let base64 = |bytes: Bytes| Str::Owned(BASE64.encode(&bytes));
+        let base64 = |bytes: Bytes| Base64(Str::Owned(BASE64.encode(&bytes)));
         let events = events.map(|events| base64(events.bytes));
         Envelope {
             sealed: Some(StoredSeal { key: Text(key), cause: cause.map(base64), events }),
@@ -166,8 +170,9 @@ impl Envelope<'_> {
 impl StoredSeal<'_> {
     fn into_sealed(self, commit: &Commit) -> Result<Sealed, DecodeError> {
         let StoredSeal { key: Text(key), cause, events } = self;
-        let bytes = |base64: Option<Str<'_>>| {
-            let bytes = base64.map(|base64| BASE64.decode(base64.as_bytes()).map(Bytes::from)).transpose();
+        let bytes = |base64: Option<Base64<'_>>| {
+            let decode = |Base64(text)| BASE64.decode(text.as_bytes()).map(Bytes::from);
+            let bytes = base64.map(decode).transpose();
             bytes.map_err(|error| DecodeError(format!("sealed: {error}")))
         };
         Ok(Sealed::of(commit, key, bytes(cause)?, bytes(events)?))

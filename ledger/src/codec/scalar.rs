@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::Offset;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -103,11 +106,34 @@ impl FromStr for Moment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(moment) = in_milliseconds(text) {
+            return Ok(moment);
+        }
         let moment = text.parse().ok().map(Moment);
         moment
             .filter(|moment| moment.spelled(|canonical| canonical == text))
             .ok_or_else(|| format!("{text:?} is not a moment in UTC with milliseconds"))
     }
+}
+
+/// The moment of a text that is spelled as almost every one is, `2026-11-20T10:00:00.123Z`: then there is no need to
+/// write it again to see whether that is its one spelling.
+fn in_milliseconds(text: &str) -> Option<Moment> {
+    let text: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+    if marks.iter().any(|(place, mark)| text[*place] != *mark) {
+        return None;
+    }
+    let number = |place: Range<usize>| {
+        text[place].iter().try_fold(0_i16, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0'))
+        })
+    };
+    let short = |place| i8::try_from(number(place)?).ok();
+    let nanosecond = i32::from(number(20..23)?) * 1_000_000;
+    let date = Date::new(number(0..4)?, short(5..7)?, short(8..10)?).ok()?;
+    let time = Time::new(short(11..13)?, short(14..16)?, short(17..19)?, nanosecond).ok()?;
+    Offset::UTC.to_timestamp(DateTime::from_parts(date, time)).ok().map(Moment)
 }
 
 impl Serialize for Moment {

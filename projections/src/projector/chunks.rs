@@ -112,7 +112,7 @@ fn decode_one(stored: Stored, partition: u16) -> Result<Entry, String> {
         return Err(format!("it came from a tail of partition {partition}"));
     }
     let (commit, sealed) = codec::decode_sealed(&bytes).map_err(|error| error.to_string())?;
-    if commit.subject() != subject {
+    if (&commit.tenant, commit.record) != (&subject.tenant, subject.id) {
         return Err("it is filed under another tenant or record than it says".to_owned());
     }
     Ok(Entry { recorded: Recorded { position, commit }, sealed, bytes })

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use ledger::accounts::TrialBalance;
-use ledger::codec::{self, DecodeError};
 use ledger::commit::{Changes, Recorded};
 use ledger::execute::LoadError;
 use ledger::ids::{Position, RecordId, TenantId};
@@ -18,12 +17,11 @@ use ledger::order::{Challenge, Customer, Order, ReturnUrls, Surface};
 use projections::Progress;
 use projections::views::{ListFilter, OrderView, Totals};
 
+use super::decoded::{Chunk, decoded};
 use super::{Moment, apply};
 
 /// A tail that brings nothing for so long although there is more has failed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
-/// Progress is told, and others may run, every so many commits.
-const TURN: u64 = 1000;
 
 /// All orders of one tenant as of a moment.
 #[derive(Debug)]
@@ -35,7 +33,8 @@ pub struct Snapshot {
 /// An order whose history may have been cut already.
 #[derive(Debug, Default)]
 struct Cut {
-    view: Option<OrderView>,
+    /// In a box, since a table that grows moves all that it holds.
+    view: Option<Box<OrderView>>,
     is_cut: bool,
 }
 
@@ -66,29 +65,25 @@ impl Snapshot {
             if end == 0 {
                 continue;
             }
-            let mut tail = journal.tail(partition, 0).await?;
-            for sequence in 1..=end {
-                let stored = match tokio::time::timeout(LONGEST_SILENCE, tail.next()).await {
-                    Ok(Some(stored)) => stored?,
-                    Ok(None) => return Err(unavailable("the journal's tail ended")),
-                    Err(_elapsed) => return Err(unavailable("the journal's tail has fallen silent")),
-                };
-                let position = stored.position;
-                if position.sequence != sequence {
-                    let position = Position { partition, sequence };
-                    let reason = format!("the log goes on with {} instead", stored.position.sequence);
-                    return Err(LoadError::Corrupt { position, reason });
+            let tail = journal.tail(partition, 0).await?;
+            let mut chunks = decoded(tail, partition, end, tenant);
+            let mut left = end;
+            while left > 0 {
+                let Chunk { read, commits, failed } =
+                    match tokio::time::timeout(LONGEST_SILENCE, chunks.next()).await {
+                        Ok(Some(chunk)) => chunk,
+                        Ok(None) => return Err(unavailable("the journal's tail ended")),
+                        Err(_elapsed) => return Err(unavailable("the journal's tail has fallen silent")),
+                    };
+                for recorded in &commits {
+                    snapshot.apply(recorded)?;
                 }
-                if stored.subject.tenant == *tenant {
-                    let commit = codec::decode(&stored.bytes)
-                        .map_err(|DecodeError(reason)| LoadError::Corrupt { position, reason })?;
-                    snapshot.apply(&Recorded { position, commit })?;
-                }
-                done += 1;
-                if done % TURN == 0 {
-                    progress(Progress::at(done, total, started.elapsed()));
-                    tokio::task::yield_now().await;
-                }
+                failed.map_or(Ok(()), Err)?;
+                left -= read;
+                done += read;
+                progress(Progress::at(done, total, started.elapsed()));
+                // Others may want to run.
+                tokio::task::yield_now().await;
             }
         }
         progress(Progress::at(done, total, started.elapsed()));
@@ -109,9 +104,9 @@ impl Snapshot {
         let order = self.orders.entry(recorded.commit.record).or_default();
         order.is_cut |= !self.moment.includes(recorded);
         if !order.is_cut {
-            let mut view = apply(order.view.take(), recorded)?;
+            let mut view = apply(order.view.take().map(|view| *view), recorded)?;
             lighten(&mut view.order);
-            order.view = Some(view);
+            order.view = Some(Box::new(view));
         }
         Ok(())
     }
@@ -151,7 +146,7 @@ impl Snapshot {
     }
 
     fn views(&self) -> impl Iterator<Item = &OrderView> {
-        self.orders.values().filter_map(|order| order.view.as_ref())
+        self.orders.values().filter_map(|order| order.view.as_deref())
     }
 }
 

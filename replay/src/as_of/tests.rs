@@ -22,7 +22,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// An order submitted at second 0 and canceled at second 10.
-async fn canceled_order(directory: &std::path::Path) -> (Ledger, TenantId, RecordId) {
+pub(super) async fn canceled_order(directory: &std::path::Path) -> (Ledger, TenantId, RecordId) {
     let journal = EmbeddedJournal::open(directory.join("journal"), EmbeddedOptions::default()).await.unwrap();
     let ledger = Ledger::new(Arc::new(journal), RetryPolicy::default());
     let (tenant, record): (TenantId, _) = ("demo".parse().unwrap(), RecordId::random());
