@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// RFC 3339 in UTC with milliseconds, `2026-11-20T10:00:00.123Z`; what is finer is cut off. What `{at:.3}` gives, in a
-/// fifth of the time: a commit has two such texts, and each is compared with its canonical form when it is read.
+/// RFC 3339 in UTC with milliseconds, `2026-11-20T10:00:00.123Z`; what is finer is cut off. The same as `{at:.3}`, without
+/// a formatter: a commit has two such texts, and each is compared with its canonical form when it is read.
 pub fn with_milliseconds(at: Timestamp) -> String {
     let moment = Offset::UTC.to_datetime(at);
     let Ok(year) = u16::try_from(moment.year()) else {
