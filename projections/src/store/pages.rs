@@ -1,9 +1,8 @@
 //! Rows on disk: blocks of rows in a tree of sled, each under the key of its first row.
 //!
 //! What must stay true: a row is in the last block that begins at or before its key, and a block counts only up to where
-//! the next one begins. So a block that has outgrown its size is cut, and the pieces with rows of it are written from right
-//! to left after all others: whoever reads meanwhile finds each of these rows in its old place or in its new one, and what
-//! a crash leaves behind to the right of a new block counts no more.
+//! the next one begins. So a block that has outgrown its size is cut from right to left: whoever reads meanwhile finds
+//! each row in its old place or in its new one, and what a crash leaves behind to the right of a new block counts no more.
 
 use std::ops::Bound;
 
@@ -64,29 +63,20 @@ impl Pages {
             let next = self.first_in(Bound::Excluded(begins), Bound::Excluded(end.as_ref()))?;
             let end = next.as_ref().map_or(end.as_ref(), |(next, _)| next.as_ref());
             let new = std::iter::from_fn(|| rows.next_if(|(key, _)| *key < end));
-            let (merged, appended) = merge(old, end, new)?;
+            let (merged, is_appended) = merge(old, end, new)?;
             if merged.is_empty() {
                 self.remove(kind, begins)?;
             } else {
-                self.replace(begins, &merged, appended)?;
+                self.replace(begins, &merged, is_appended)?;
             }
         }
         Ok(())
     }
 
-    /// Writes the rows of a block again, in as many as they need. The last `appended` rows are new and come after all
-    /// that were there.
-    fn replace(&self, begins: &[u8], rows: &[(&[u8], &[u8])], appended: usize) -> Result<(), StoreError> {
-        let pieces = cut(rows, appended > 0);
-        let first_new = rows.get(rows.len() - appended).map(|(key, _)| *key);
-        let has_old = |piece: &&[(&[u8], &[u8])]| match (piece.first(), first_new) {
-            (Some((key, _)), Some(new)) => *key < new,
-            (_, _) => true,
-        };
-        let old = pieces.partition_point(has_old).max(1);
-        let is_read_often = begins.first() == Some(&(RowKind::Order as u8));
-        for index in turns(old, pieces.len(), is_read_often) {
-            let piece = pieces[index];
+    /// Writes the rows of a block again, in as many as they need.
+    fn replace(&self, begins: &[u8], rows: &[(&[u8], &[u8])], is_appended: bool) -> Result<(), StoreError> {
+        let pieces = cut(rows, is_appended);
+        for (index, piece) in pieces.iter().enumerate().rev() {
             let begins = match (index, piece.first()) {
                 (1.., Some((key, _))) => key,
                 (_, _) => begins,
@@ -140,18 +130,17 @@ fn first_of_kind(key: &[u8]) -> &[u8] {
 
 type Merged<'a> = Vec<(&'a [u8], &'a [u8])>;
 
-/// The rows of a block as it ends where the next begins, with new ones among them; and how many new ones there are, if
-/// all of them come last, else none.
+/// The rows of a block as it ends where the next begins, with new ones among them; and whether all new ones come last.
 fn merge<'a>(
     old: Option<&'a [u8]>,
     end: &[u8],
     new: impl Iterator<Item = Entry<'a>>,
-) -> Result<(Merged<'a>, usize), StoreError> {
+) -> Result<(Merged<'a>, bool), StoreError> {
     let mut merged = Vec::new();
     let mut old = old.map(block::decode).transpose()?.into_iter().flatten();
     let mut next_old = || old.next().transpose().map(|entry| entry.filter(|(key, _)| *key < end));
     let mut waiting = next_old()?;
-    let (mut is_appended, mut added) = (true, 0);
+    let mut is_appended = true;
     for (key, row) in new {
         while let Some((known, kept)) = waiting.filter(|(known, _)| *known < key) {
             merged.extend(kept.map(|kept| (known, kept)));
@@ -162,14 +151,12 @@ fn merge<'a>(
             waiting = next_old()?;
         }
         merged.extend(row.map(|row| (key, row)));
-        added += usize::from(row.is_some());
     }
     while let Some((known, kept)) = waiting {
         merged.extend(kept.map(|kept| (known, kept)));
         waiting = next_old()?;
     }
-    let appended = if is_appended { added } else { 0 };
-    Ok((merged, appended))
+    Ok((merged, is_appended))
 }
 
 /// Most bytes of a block, but for a row that is longer by itself. sled reads and writes a leaf with sixteen of them whole,
@@ -212,19 +199,6 @@ fn cut<'a, 'b>(rows: &'b [(&'a [u8], &'a [u8])], is_appended: bool) -> Vec<&'b [
     pieces
 }
 
-/// In which turn the pieces of a block are written, the first `old` of which have rows that were there: those come last
-/// and from right to left, since until then the block that is to be replaced still has these rows.
-///
-/// sled splits a leaf in halves when it has a seventeenth value, and keeps some 250 bytes in memory for each leaf, for
-/// ever. Written from right to left, eight pieces are left in each. So of the others, which nobody misses who looks into
-/// memory first, seven of fifteen come later, into the gaps, and fifteen share a leaf. Not where rows are read one by
-/// one: there a leaf is to be short.
-fn turns(old: usize, pieces: usize, is_read_often: bool) -> impl Iterator<Item = usize> {
-    let is_later = move |index: &usize| !is_read_often && index % 15 % 2 == 1;
-    let sooner = (old..pieces).rev().filter(move |index| !is_later(index));
-    sooner.chain((old..pieces).rev().filter(is_later)).chain((0..old).rev())
-}
-
 #[cfg(test)]
 thread_local! {
     /// How many blocks this thread still writes before its process dies.
@@ -239,40 +213,5 @@ fn crash_when_due() -> Result<(), StoreError> {
             CRASH_AFTER.set(left.map(|left| left - 1));
             Ok(())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_piece_has_its_turn_and_those_with_old_rows_come_last_from_right_to_left() {
-        for (old, pieces) in (1..40).flat_map(|pieces| (1..=pieces).map(move |old| (old, pieces))) {
-            for is_read_often in [false, true] {
-                let mut turns: Vec<usize> = turns(old, pieces, is_read_often).collect();
-                assert!(turns[pieces - old..].iter().rev().copied().eq(0..old));
-                turns.sort_unstable();
-                assert!(turns.into_iter().eq(0..pieces));
-            }
-        }
-    }
-
-    /// As sled does it: of a leaf with seventeen values nine stay.
-    #[test]
-    fn fifteen_pieces_share_a_leaf() {
-        let mut leaves: Vec<Vec<usize>> = vec![Vec::new()];
-        for index in turns(1, 1000, false) {
-            let after = leaves.partition_point(|leaf| leaf.first().is_some_and(|first| *first <= index));
-            let leaf = after.saturating_sub(1);
-            let place = leaves[leaf].partition_point(|other| *other < index);
-            leaves[leaf].insert(place, index);
-            if leaves[leaf].len() > 16 {
-                let right = leaves[leaf].split_off(9);
-                leaves.insert(leaf + 1, right);
-            }
-        }
-        assert_eq!(leaves.iter().map(Vec::len).sum::<usize>(), 1000);
-        assert!(leaves.len() <= 70, "{}", leaves.len());
     }
 }
