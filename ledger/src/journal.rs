@@ -9,6 +9,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod jetstream;
 pub mod read_only;
+mod recent;
 
 use std::sync::Arc;
 

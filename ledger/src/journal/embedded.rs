@@ -7,10 +7,8 @@
 //!   are constraints and triggers of its schema, and hold for any other program that opens it as well.
 //! - An auditor needs `sqlite3` and nothing of ours: ids and commits are stored as text.
 
-mod keys;
-
 mod integrity;
-pub(super) mod recent;
+mod keys;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -28,7 +26,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::keys::EmbeddedKeys;
-use self::recent::Recent;
+use super::recent::Recent;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
     Subject, Tail,
@@ -521,7 +519,7 @@ fn write(
     while waiting.blocking_recv_many(&mut batch, BATCH) > 0 {
         match store(&mut connection, &batch) {
             Ok((last, outcomes)) => {
-                recent.keep(*newest.borrow(), batch.iter().zip(&outcomes));
+                keep(recent, *newest.borrow(), batch.iter().zip(&outcomes));
                 newest.send_replace(last);
                 for (write, outcome) in batch.drain(..).zip(outcomes) {
                     write.answer(Ok(outcome));
@@ -541,6 +539,26 @@ fn write(
                     write.answer(Err(error.clone()));
                 }
             }
+        }
+    }
+}
+
+/// Keeps what a stored batch has appended after the sequence that was the newest before.
+fn keep<'a>(recent: &Recent, before: u64, batch: impl Iterator<Item = (&'a Write, &'a Outcome)>) {
+    let mut newest = before;
+    for (write, outcome) in batch {
+        match (write, outcome) {
+            (Write::Append(Append { draft, .. }), Outcome::Stored(sequence)) if *sequence == newest + 1 => {
+                newest = *sequence;
+                let (subject, bytes) = (draft.subject.clone(), draft.bytes.clone());
+                recent.add(Stored { position: position(newest), subject, bytes });
+            }
+            // Copies come in bulk; who follows them reads the file.
+            (Write::Restore(_), Outcome::Stored(last) | Outcome::Conflict { actual: last }) => {
+                newest = *last;
+            }
+            // What was stored before, or not at all.
+            (Write::Append(_) | Write::Restore(_) | Write::PutMemo(_), _) => {}
         }
     }
 }

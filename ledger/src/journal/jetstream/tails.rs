@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::delivery::Delivery;
 use super::{newest_of, while_connected};
-use crate::journal::embedded::recent::Recent;
+use crate::journal::recent::Recent;
 use crate::journal::{ReadError, Stored, Tail};
 
 /// Who is at most so many commits behind the end of the log is near it. Fewer than are kept in memory, so that nobody

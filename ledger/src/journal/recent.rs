@@ -1,14 +1,14 @@
 //! The commits that were stored last, kept in memory for tails that are up with the log: most are, and there are
 //! several of them.
 //!
-//! What must stay true: what is here is in the log, at that position and with these bytes. So commits come in only once
-//! their transaction has ended well, and whenever that is in doubt all of it is let go. The tails of a journal on
-//! JetStream keep here what one consumer has delivered to all of them.
+//! What must stay true: what is here is in the log, at that position and with these bytes. So an embedded journal adds
+//! commits only once their transaction has ended well, and lets all go when that is in doubt; one on JetStream adds what
+//! a consumer has delivered.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Append, Outcome, Stored, Write, position};
+use super::Stored;
 
 /// Most commits that are kept.
 const MOST: usize = 4096;
@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The newest commits, without a gap.
 #[derive(Debug, Default)]
-pub(in crate::journal) struct Recent(Mutex<Kept>);
+pub(super) struct Recent(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -26,30 +26,8 @@ struct Kept {
 }
 
 impl Recent {
-    /// Keeps what a stored batch has appended after the sequence that was the newest before.
-    pub(super) fn keep<'a>(&self, before: u64, batch: impl Iterator<Item = (&'a Write, &'a Outcome)>) {
-        let mut newest = before;
-        for (write, outcome) in batch {
-            match (write, outcome) {
-                (Write::Append(Append { draft, .. }), Outcome::Stored(sequence))
-                    if *sequence == newest + 1 =>
-                {
-                    newest = *sequence;
-                    let (subject, bytes) = (draft.subject.clone(), draft.bytes.clone());
-                    self.add(Stored { position: position(newest), subject, bytes });
-                }
-                // Copies come in bulk; who follows them reads the file.
-                (Write::Restore(_), Outcome::Stored(last) | Outcome::Conflict { actual: last }) => {
-                    newest = *last;
-                }
-                // What was stored before, or not at all.
-                (Write::Append(_) | Write::Restore(_) | Write::PutMemo(_), _) => {}
-            }
-        }
-    }
-
     /// Adds a commit that is stored. What does not follow the newest one replaces all.
-    pub(in crate::journal) fn add(&self, commit: Stored) {
+    pub(super) fn add(&self, commit: Stored) {
         let mut kept = self.kept();
         let newest = kept.commits.back().map(|newest| newest.position.sequence);
         if newest.is_some_and(|newest| commit.position.sequence != newest + 1) {
@@ -69,7 +47,7 @@ impl Recent {
     }
 
     /// Up to so many commits after a sequence; none unless the next one is among them.
-    pub(in crate::journal) fn after(&self, sequence: u64, most: usize) -> VecDeque<Stored> {
+    pub(super) fn after(&self, sequence: u64, most: usize) -> VecDeque<Stored> {
         let kept = self.kept();
         let oldest = kept.commits.front().map_or(u64::MAX, |oldest| oldest.position.sequence);
         let Some(skipped) = (sequence + 1).checked_sub(oldest) else { return VecDeque::new() };
@@ -85,12 +63,13 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Position;
     use crate::journal::conformance::{draft, subject};
 
     fn commit(sequence: u64, length: usize) -> Stored {
         let subject = subject();
         Stored {
-            position: position(sequence),
+            position: Position { partition: 0, sequence },
             bytes: vec![b' '; length].into(),
             subject: draft(&subject).subject,
         }
