@@ -6,7 +6,6 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use ledger::commit::Cause;
 use ledger::ids::{Position, RecordId, TrackingNumber};
-use ledger::moment;
 use ledger::money::Currency;
 use ledger::order::{self, CaptureMode, Checkout, Order, PaymentMethod};
 use projections::views::{CauseSummary, OrderView};
@@ -22,7 +21,7 @@ pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Res
 
 /// RFC 3339 in UTC with milliseconds.
 pub fn time(at: Timestamp) -> String {
-    moment::with_milliseconds(at)
+    format!("{at:.3}")
 }
 
 /// `automatic` or `manual`.

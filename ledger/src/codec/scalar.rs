@@ -6,63 +6,21 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
 
-use crate::ids::{CaptureId, CommitId, RecordId, RefundId, RequestHash, TenantId};
-use crate::keys::KeyId;
-use crate::moment;
 use crate::money::{Currency, Money, MoneyError};
 
 /// A value that is stored as the text it shows as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Text<T>(pub(super) T);
 
-/// A value that gives its text as a whole. `Display` would give it to a formatter, which gives it on in pieces; that takes
-/// longer than all else that is done to an id.
-pub(super) trait Spelled {
-    fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R;
-}
-
-/// Ids that are UUIDs.
-macro_rules! spelled_as_uuid {
-    ($($id:ty),*) => {
-        $(impl Spelled for $id {
-            fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-                take(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-            }
-        })*
-    };
-}
-
-spelled_as_uuid!(RecordId, CommitId, CaptureId, RefundId);
-
-impl Spelled for TenantId {
-    fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-        take(self.as_str())
-    }
-}
-
-impl Spelled for KeyId {
-    fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-        take(&self.to_string())
-    }
-}
-
-impl Spelled for RequestHash {
-    fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R {
-        take(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl<T: Spelled> Serialize for Text<T> {
+impl<T: Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.spelled(|text| serializer.serialize_str(text))
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -91,14 +49,14 @@ impl<T: FromStr<Err: Display>> Visitor<'_> for FromText<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) Timestamp);
 
-impl Spelled for Moment {
-    fn spelled<R>(&self, take: impl FnOnce(&str) -> R) -> R {
+impl Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = match self.0.subsec_nanosecond() {
-            whole if whole % 1_000_000 == 0 => return take(&moment::with_milliseconds(self.0)),
+            whole if whole % 1_000_000 == 0 => 3,
             micros if micros % 1_000 == 0 => 6,
             _ => 9,
         };
-        take(&format!("{:.digits$}", self.0))
+        write!(f, "{:.digits$}", self.0)
     }
 }
 
@@ -111,7 +69,7 @@ impl FromStr for Moment {
         }
         let moment = text.parse().ok().map(Moment);
         moment
-            .filter(|moment| moment.spelled(|canonical| canonical == text))
+            .filter(|moment| moment.to_string() == text)
             .ok_or_else(|| format!("{text:?} is not a moment in UTC with milliseconds"))
     }
 }
@@ -138,7 +96,7 @@ fn in_milliseconds(text: &str) -> Option<Moment> {
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.spelled(|text| serializer.serialize_str(text))
+        serializer.collect_str(self)
     }
 }
 
