@@ -8,7 +8,17 @@ use ledger::order::{Challenge, Command, Fact, Order, Status};
 
 use super::{Shop, euros, keyed, notification, reached, tenant, webhook};
 use crate::views::StatusView;
-use crate::{Reader, StoreOptions, rebuild};
+use crate::{Projector, Reader, StoreOptions, Views, rebuild};
+
+/// A shop with one order, `A-1`, which was stored at the position and is projected.
+async fn projected() -> (Shop, RecordId, Position, Views, Projector) {
+    let shop = Shop::open().await;
+    let (id, first) = shop.submit("A-1").await;
+    let views = shop.views();
+    let projector = shop.projector(&views).await;
+    reached(&projector, first).await;
+    (shop, id, first, views, projector)
+}
 
 #[tokio::test]
 async fn an_order_that_is_not_projected_yet_is_folded_from_the_journal() {
@@ -26,11 +36,7 @@ async fn an_order_that_is_not_projected_yet_is_folded_from_the_journal() {
 
 #[tokio::test]
 async fn a_read_is_never_older_than_what_the_caller_was_told() {
-    let shop = Shop::open().await;
-    let (id, first) = shop.submit("A-1").await;
-    let views = shop.views();
-    let projector = shop.projector(&views).await;
-    reached(&projector, first).await;
+    let (shop, id, first, views, projector) = projected().await;
     projector.shutdown().await.unwrap();
     let last = shop.settle("A-1").await;
 
@@ -84,11 +90,7 @@ async fn what_is_remembered_of_accepted_commits_is_forgotten_once_it_is_projecte
 
 #[tokio::test]
 async fn what_an_earlier_process_acknowledged_is_seen_before_the_views_are_there_again() {
-    let shop = Shop::open().await;
-    let (id, first) = shop.submit("A-1").await;
-    let views = shop.views();
-    let projector = shop.projector(&views).await;
-    reached(&projector, first).await;
+    let (shop, id, _, views, projector) = projected().await;
     projector.shutdown().await.unwrap();
     let last = shop.settle("A-1").await;
 
@@ -101,11 +103,7 @@ async fn what_an_earlier_process_acknowledged_is_seen_before_the_views_are_there
 
 #[tokio::test]
 async fn views_that_stand_still_take_no_more_memory_and_hide_nothing() {
-    let shop = Shop::open().await;
-    let (id, first) = shop.submit("A-1").await;
-    let views = shop.views();
-    let projector = shop.projector(&views).await;
-    reached(&projector, first).await;
+    let (shop, id, _, views, projector) = projected().await;
     projector.shutdown().await.unwrap();
     let reader = Reader::new(shop.ledger.clone(), views.clone()).with_room(5);
     let last = shop.settle("A-1").await;
@@ -238,11 +236,7 @@ fn refund(key: &str, minor: i64) -> Command {
 
 #[tokio::test]
 async fn no_stamp_is_good_for_the_views_of_a_rebuild() {
-    let shop = Shop::open().await;
-    let (id, first) = shop.submit("A-1").await;
-    let views = shop.views();
-    let projector = shop.projector(&views).await;
-    reached(&projector, first).await;
+    let (shop, id, _, views, projector) = projected().await;
     projector.shutdown().await.unwrap();
     let (view, stamp) = views.status(&tenant(), id).unwrap().unwrap();
     assert!(views.is_unchanged(&stamp));
@@ -255,11 +249,7 @@ async fn no_stamp_is_good_for_the_views_of_a_rebuild() {
 
 #[tokio::test]
 async fn a_status_that_is_read_while_its_order_changes_is_never_kept_too_long() {
-    let shop = Shop::open().await;
-    let (id, first) = shop.submit("A-1").await;
-    let views = shop.views();
-    let projector = shop.projector(&views).await;
-    reached(&projector, first).await;
+    let (shop, id, first, views, projector) = projected().await;
     let is_over = Arc::new(AtomicBool::new(false));
     let (seen, over) = (views.clone(), Arc::clone(&is_over));
     let poller = std::thread::spawn(move || {
