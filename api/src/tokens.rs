@@ -13,8 +13,6 @@ use sha2::Sha256;
 use crate::config::Secret;
 
 const STATUS_PREFIX: &str = "st_";
-/// Of 32 bytes in base64.
-const MAC_CHARACTERS: usize = 43;
 
 /// Signs and verifies tokens with the configured secret.
 #[derive(Clone)]
@@ -39,14 +37,8 @@ impl TokenSigner {
 
     /// The token that reads the status of this order.
     pub fn status_token(&self, tenant: &TenantId, order: RecordId) -> String {
-        let mac = self.mac("status", &[tenant.as_str(), &order.to_string()]).finalize().into_bytes();
-        let mut token =
-            String::with_capacity(STATUS_PREFIX.len() + tenant.as_str().len() + 1 + MAC_CHARACTERS);
-        token.push_str(STATUS_PREFIX);
-        token.push_str(tenant.as_str());
-        token.push('.');
-        BASE64URL_NOPAD.encode_append(&mac, &mut token);
-        token
+        let mac = self.sign("status", &[tenant.as_str(), &order.to_string()]);
+        format!("{STATUS_PREFIX}{tenant}.{mac}")
     }
 
     /// Whose token this is, if it is the status token of this order.
