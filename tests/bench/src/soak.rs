@@ -1,19 +1,24 @@
 //! A long time at half the limit: whether memory and latency stay what they were.
+//!
+//! An hour of checkouts at half of what a server can take fills a disk of a hundred gigabytes. Where there is less, there
+//! are as many checkouts as it has room for, and polls make up the rest of the half.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use daybook_tests::{Kind, Setup, World};
+use daybook_tests::{Kind, World};
 
-use crate::ingest::checkouts;
+use crate::ingest::{caught_up, checkouts};
 use crate::load::{Load, Round, Running, histogram};
 use crate::process::{self, disk_bytes};
 use crate::report::{Goal, Latency, Report, Row, Sample, Side};
+use crate::status::polls;
 use crate::table::thousands;
-use crate::versus::Target;
-use crate::{Options, name};
+use crate::{Options, name, orders};
 
 const CONNECTIONS: usize = 64;
+/// Orders that are asked for; they are there before anything else.
+const ORDERS: u64 = 10_000;
 /// How often to look.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -36,20 +41,27 @@ pub(crate) async fn run(choice: Choice) {
     let length = Duration::from_secs(60 * minutes);
     let (mut rows, mut samples) = (Vec::new(), Vec::new());
     for kind in options.kinds() {
-        let world = World::with(kind, Setup::default()).await;
-        let target = checkouts(&world);
-        let warm = target.closed(CONNECTIONS, options.round() * 2).await;
-        let affordable = affordable(&world, warm.answers, length);
-        let rate = choice.rate.unwrap_or_else(|| {
-            let half = warm.rate() / 2;
-            if affordable < half {
-                eprintln!("the disk has room for {affordable} checkouts/s, and not for {half}");
-            }
-            half.min(affordable)
-        });
-        let seen = soak(&world, &target, length, rate).await;
-        rows.extend(judged(&seen, rate).map(|row| row.on(name(kind)).over(CONNECTIONS)));
-        samples.extend(seen.samples);
+        let world = orders::world(kind, ORDERS).await;
+        let (checkouts, polls) = (checkouts(&world), polls(&world, ORDERS));
+        let empty = disk(&world);
+        let warm = checkouts.closed(CONNECTIONS, options.round() * 2).await;
+        caught_up(&world).await;
+        let most_polls = polls.closed(CONNECTIONS, options.round()).await.rate();
+        let full = disk(&world);
+        let each = (full.0 + full.1 - empty.0 - empty.1) / warm.answers.max(1);
+        let rate = choice.rate.unwrap_or_else(|| (warm.rate() / 2).min(affordable(&world, each, length)));
+        // Shares of what the server can do: those of checkouts and of polls make a half together.
+        let poll_rate = (most_polls * warm.rate().saturating_sub(2 * rate) / (2 * warm.rate()).max(1)).max(1);
+        eprintln!("{} checkouts/s and {} polls/s", thousands(rate), thousands(poll_rate));
+        let sent = checkouts.load(CONNECTIONS, length).open(rate);
+        let asked = polls.load(CONNECTIONS, length).open(poll_rate);
+        let ((accepted, looks), answered) = tokio::join!(soak(&world, sent), windows(asked, |_| ()));
+        let memory = halves("resident memory over time", "MiB", &looks, |look| look.rss_kib / 1024)
+            .goal(Goal::PercentAtMost(110));
+        let judged =
+            judged("checkouts", &accepted, rate).chain(judged("polls", &answered, poll_rate)).chain([memory]);
+        rows.extend(judged.map(|row| row.on(name(kind)).over(CONNECTIONS)));
+        samples.extend(looks);
     }
     let title = format!("Soak: {minutes} min at half the limit, or what was asked for");
     let mut report = Report::new("soak", &title, options.quick, rows);
@@ -57,26 +69,11 @@ pub(crate) async fn run(choice: Choice) {
     report.publish(&options.out());
 }
 
-/// What a soak saw.
-struct Seen {
-    samples: Vec<Sample>,
-    /// All windows together.
-    whole: Round,
-}
-
-async fn soak(world: &World, target: &Target, length: Duration, rate: u64) -> Seen {
-    let load = Load { window: Some(WINDOW), ..target.load(CONNECTIONS, length).open(rate) };
-    let mut running: Running = load.start().await;
+/// Loads the server until the load ends, and looks at the server after each window.
+async fn soak(world: &World, load: Load) -> (Vec<Round>, Vec<Sample>) {
     let started = Instant::now();
-    let mut seen =
-        Seen { samples: Vec::new(), whole: Round { answers: 0, elapsed: length, latency: histogram() } };
-    while let Some(round) = running.line::<Round>().await {
-        seen.whole.answers += round.answers;
-        seen.whole.latency.add(&round.latency).expect("histograms alike");
-        // What is left at the end is too short to be compared.
-        if round.elapsed < WINDOW / 2 {
-            continue;
-        }
+    let mut samples = Vec::new();
+    let windows = windows(load, |round| {
         let (journal_bytes, views_bytes) = disk(world);
         let sample = Sample {
             journal: name(world.kind()).to_owned(),
@@ -95,43 +92,61 @@ async fn soak(world: &World, target: &Target, length: Duration, rate: u64) -> Se
             thousands(sample.p99),
             thousands(sample.rss_kib / 1024)
         );
-        seen.samples.push(sample);
-    }
-    seen
+        samples.push(sample);
+    });
+    (windows.await, samples)
 }
 
-/// The last half beside the first half.
-fn judged(seen: &Seen, rate: u64) -> impl Iterator<Item = Row> {
-    let (first, last) = seen.samples.split_at(seen.samples.len() / 2);
-    let side = |name: &str, samples: &[Sample], of: fn(&Sample) -> u64| {
-        let mut side = Side::new(name);
-        samples.iter().for_each(|sample| side.add(of(sample)));
-        side
+/// What a load saw in each window.
+async fn windows(load: Load, mut look: impl FnMut(&Round)) -> Vec<Round> {
+    let mut running: Running = Load { window: Some(WINDOW), ..load }.start().await;
+    let mut windows = Vec::new();
+    while let Some(round) = running.line::<Round>().await {
+        // What is left at the end is too short to be compared.
+        if round.elapsed >= WINDOW / 2 {
+            look(&round);
+            windows.push(round);
+        }
+    }
+    windows
+}
+
+/// What was answered beside what was due, and the last half of the time beside the first.
+fn judged(what: &str, windows: &[Round], rate: u64) -> impl Iterator<Item = Row> {
+    let mut kept = Side::new("Daybook");
+    windows.iter().for_each(|round| kept.add(round.rate()));
+    let mut whole = histogram();
+    windows.iter().for_each(|round| whole.add(&round.latency).expect("histograms alike"));
+    kept.latency = Some(Latency::of(rate, whole));
+    let quantile = |quantile| {
+        let what = format!("{what}, p{:.0} over time", quantile * 100.0);
+        halves(&what, "µs", windows, move |round| round.latency.value_at_quantile(quantile))
     };
-    let halves = |what: &str, unit: &str, of: fn(&Sample) -> u64| {
-        let row = Row::new(what, unit, side("Daybook, last half", last, of));
-        row.against(side("first half", first, of))
-    };
-    let mut kept = side("Daybook", &seen.samples, |sample| sample.rate);
-    kept.latency = Some(Latency::of(rate, seen.whole.latency.clone()));
     [
-        Row::new("checkouts", "req/s", kept).against(Side::once("due", rate)).goal(Goal::PercentAtLeast(99)),
-        halves("p50 over time", "µs", |sample| sample.p50).goal(Goal::PercentAtMost(110)),
-        halves("p99 over time", "µs", |sample| sample.p99).goal(Goal::PercentAtMost(120)),
-        halves("resident memory over time", "MiB", |sample| sample.rss_kib / 1024)
-            .goal(Goal::PercentAtMost(110)),
+        Row::new(what, "req/s", kept).against(Side::once("due", rate)).goal(Goal::PercentAtLeast(99)),
+        quantile(0.5).goal(Goal::PercentAtMost(110)),
+        quantile(0.99).goal(Goal::PercentAtMost(120)),
     ]
     .into_iter()
 }
 
-/// Checkouts a second that half of the free disk has room for, after what these took.
-fn affordable(world: &World, checkouts: u64, length: Duration) -> u64 {
-    let (journal, views) = disk(world);
+/// The last half of the time beside the first.
+fn halves<T>(what: &str, unit: &str, seen: &[T], of: impl Fn(&T) -> u64) -> Row {
+    let (first, last) = seen.split_at(seen.len() / 2);
+    let side = |name: &str, seen: &[T]| {
+        let mut side = Side::new(name);
+        seen.iter().for_each(|seen| side.add(of(seen)));
+        side
+    };
+    Row::new(what, unit, side("Daybook, last half", last)).against(side("first half", first))
+}
+
+/// Checkouts a second that three quarters of the free disk have room for, at so many bytes each.
+fn affordable(world: &World, each: u64, length: Duration) -> u64 {
     let output = Command::new("df").args(["--output=avail", "-B1"]).arg(world.directory()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let free: Option<u64> = text.lines().nth(1).and_then(|line| line.trim().parse().ok());
-    let each = (journal + views) / checkouts.max(1);
-    free.map_or(u64::MAX, |free| free / 2 / each.max(1) / length.as_secs().max(1))
+    free.map_or(u64::MAX, |free| free / 4 * 3 / each.max(1) / length.as_secs().max(1))
 }
 
 /// Bytes of the journal's files and of the views' files.

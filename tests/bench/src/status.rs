@@ -82,7 +82,7 @@ impl Bare {
 }
 
 /// Polls of orders from all over a log of so many.
-fn polls(world: &World, size: u64) -> Target {
+pub(crate) fn polls(world: &World, size: u64) -> Target {
     let asked = ASKED.min(size);
     // In an order that has nothing to do with that of the log.
     let mut numbers: Vec<u64> = (0..asked).map(|index| index * size / asked).collect();
