@@ -1,4 +1,5 @@
-//! A long time at half the limit: whether memory and latency stay what they were.
+//! A long time at half the limit: whether memory and latency stay what they were. The limit is what a server takes for
+//! long: with the time that its views need to catch up.
 //!
 //! An hour of checkouts at half of what a server can take fills a disk of a hundred gigabytes. Where there is less, there
 //! are as many checkouts as it has room for, and polls make up the rest of the half.
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use daybook_tests::{Kind, World};
 
 use crate::ingest::{caught_up, checkouts};
-use crate::load::{Load, Round, Running, histogram};
+use crate::load::{Load, Round, Running, histogram, per_second};
 use crate::process::{self, disk_bytes};
 use crate::report::{Goal, Latency, Report, Row, Sample, Side};
 use crate::status::polls;
@@ -44,14 +45,17 @@ pub(crate) async fn run(choice: Choice) {
         let world = orders::world(kind, ORDERS).await;
         let (checkouts, polls) = (checkouts(&world), polls(&world, ORDERS));
         let empty = disk(&world);
+        // For a while a server takes more than its views keep up with.
+        let warming = Instant::now();
         let warm = checkouts.closed(CONNECTIONS, options.round() * 2).await;
         caught_up(&world).await;
+        let most = per_second(warm.answers, warming.elapsed());
         let most_polls = polls.closed(CONNECTIONS, options.round()).await.rate();
         let full = disk(&world);
         let each = (full.0 + full.1 - empty.0 - empty.1) / warm.answers.max(1);
-        let rate = choice.rate.unwrap_or_else(|| (warm.rate() / 2).min(affordable(&world, each, length)));
+        let rate = choice.rate.unwrap_or_else(|| (most / 2).min(affordable(&world, each, length)));
         // Shares of what the server can do: those of checkouts and of polls make a half together.
-        let poll_rate = (most_polls * warm.rate().saturating_sub(2 * rate) / (2 * warm.rate()).max(1)).max(1);
+        let poll_rate = (most_polls * most.saturating_sub(2 * rate) / (2 * most).max(1)).max(1);
         eprintln!("{} checkouts/s and {} polls/s", thousands(rate), thousands(poll_rate));
         let sent = checkouts.load(CONNECTIONS, length).open(rate);
         let asked = polls.load(CONNECTIONS, length).open(poll_rate);
