@@ -94,6 +94,10 @@ impl Journal for Faulty {
         self.inner.tail(partition, after).await
     }
 
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        self.inner.page(partition, after).await
+    }
+
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         self.inner.memo(name).await
     }

@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod embedded;
 pub mod jetstream;
+mod pages;
 pub mod read_only;
 mod recent;
 
@@ -219,6 +220,13 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// After an `Err` the tail ends; the reader opens a new one after the last commit it has seen.
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError>;
+
+    /// Commits that are stored already, in order, from the one after sequence `after`: for who reads some and comes back
+    /// for more, and would let a tail go each time.
+    ///
+    /// - At least one, if there is one; none at the end of the log.
+    /// - No more than a thousand or so, or than 4 MiB or so of them, unless a single one is larger.
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError>;
 
     /// The memo of this name, if there is one; at least as new as any `put_memo` that returned before this call
     /// began. A name is 1 to 64 of `a-z 0-9 . -`, and neither begins nor ends with a dot.

@@ -18,6 +18,7 @@ daybook_tests::in_each_world!(
     the_feed_goes_on_where_it_was_cut_off,
     two_feeds_tell_the_same_also_across_a_restart,
     the_feed_moves_its_readers_past_what_is_not_theirs,
+    a_hundred_readers_of_the_feed_catch_up_together,
 );
 
 async fn a_long_poll_returns_within_100_ms_of_the_change(world: World) {
@@ -212,4 +213,27 @@ async fn the_feed_moves_its_readers_past_what_is_not_theirs(world: World) {
     }
     assert_eq!((entry.event.as_str(), entry.id.as_str()), ("position", last.to_string().as_str()));
     assert_eq!(entry.data, json!({"position": last.to_string()}));
+}
+
+async fn a_hundred_readers_of_the_feed_catch_up_together(world: World) {
+    // More than one page of the journal, of two tenants.
+    for (shop, orders) in [(world.shop(), 1500), (world.other_shop(), 100), (world.shop(), 700)] {
+        let opens = |_| json!({"op": "checkout", "idempotency_key": unique("key"), "body": checkout(100)});
+        let lines: String = (0..orders).map(|number| format!("{}\n", opens(number))).collect();
+        let request = shop.request(Method::POST, "/v1/batch").header("content-type", "application/x-ndjson");
+        Reply::to(request.body(lines)).await.expect(200);
+    }
+    let expected = world.log().await.order_positions("acme");
+    assert_eq!(expected.len(), 2200);
+    let shop = world.shop();
+    let readers = (0..100).map(|number| {
+        // One from the start, the others from all over the log.
+        let (seen, rest) = expected.split_at(number * 20);
+        let shop = &shop;
+        async move {
+            let mut feed = shop.feed(seen.last().map(String::as_str)).await;
+            assert_feed_is(&mut feed, rest).await;
+        }
+    });
+    futures::future::join_all(readers).await;
 }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use ledger::codec::{self, Sealed};
 use ledger::commit::Recorded;
@@ -154,23 +153,25 @@ impl Part {
     async fn read_on(&mut self, journal: &dyn Journal, tenant: &TenantId, share: usize) -> Result<(), End> {
         let (commits, most) = ((READ_COMMITS / share).max(LEAST_COMMITS), READ_BYTES / share);
         let started = Instant::now();
-        let tail = journal.tail(self.partition, self.read).await;
-        let mut tail = tail.map_err(|error| End::failed(&error))?;
         let mut bytes = 0;
         while self.read < self.upto
             && self.waiting.len() < commits
             && bytes < most
             && started.elapsed() < READ_TIME
         {
-            let stored = match tokio::time::timeout(JOURNAL_PATIENCE, tail.next()).await {
-                Ok(Some(stored)) => stored.map_err(|error| End::failed(&error))?,
-                Ok(None) => return Err(End::Failed("the journal's tail ended".to_owned())),
-                Err(_) => return Err(End::Failed("the journal's tail has fallen silent".to_owned())),
-            };
-            self.read = stored.position.sequence;
-            if stored.subject.tenant == *tenant {
-                bytes += stored.bytes.len();
-                self.waiting.push_back(stored);
+            let page = tokio::time::timeout(JOURNAL_PATIENCE, journal.page(self.partition, self.read)).await;
+            let page = page.map_err(|_elapsed| End::Failed("the journal has fallen silent".to_owned()))?;
+            let page = page.map_err(|error| End::failed(&error))?;
+            if page.is_empty() {
+                return Err(End::Failed(format!("the journal ends at {} of {}", self.read, self.upto)));
+            }
+            // What comes behind, a reader gets when it is applied.
+            for stored in page.into_iter().take_while(|stored| stored.position.sequence <= self.upto) {
+                self.read = stored.position.sequence;
+                if stored.subject.tenant == *tenant {
+                    bytes += stored.bytes.len();
+                    self.waiting.push_back(stored);
+                }
             }
         }
         self.bring_up_next(share == 1)

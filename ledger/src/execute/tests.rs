@@ -114,6 +114,10 @@ impl Journal for Faulty {
         self.journal.tail(partition, after).await
     }
 
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        self.journal.page(partition, after).await
+    }
+
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         self.journal.memo(name).await
     }

@@ -58,6 +58,9 @@ macro_rules! journal_conformance {
             a_tail_gives_new_commits_as_they_are_stored,
             a_tail_has_no_end,
             tails_do_not_disturb_each_other,
+            pages_give_each_commit_once_in_order_without_a_gap,
+            a_page_has_a_commit_unless_there_is_none,
+            pages_of_large_commits_are_short,
             reopening_finds_everything,
             a_memo_is_there_once_it_was_put_and_stays,
             a_memo_changes_only_from_the_revision_that_was_expected,
@@ -121,6 +124,21 @@ async fn last_sequence(journal: &impl Journal, partition: u16) -> u64 {
 
 async fn tail(journal: &impl Journal, partition: u16, after: u64) -> Tail {
     within("tail", journal.tail(partition, after)).await.expect("the journal can be read")
+}
+
+async fn page(journal: &impl Journal, partition: u16, after: u64) -> Vec<Stored> {
+    within("page", journal.page(partition, after)).await.expect("the journal can be read")
+}
+
+/// Page after page to the end of the log.
+async fn pages(journal: &impl Journal, partition: u16, mut after: u64) -> Vec<Stored> {
+    let mut read = Vec::new();
+    loop {
+        let page = page(journal, partition, after).await;
+        let Some(newest) = page.last() else { return read };
+        after = newest.position.sequence;
+        read.extend(page);
+    }
 }
 
 async fn next(tail: &mut Tail) -> Stored {
@@ -531,6 +549,72 @@ mod sentences {
             assert_eq!(take(&mut other, 20).await, chain);
         }
         assert_eq!(take(&mut slow, 17).await, chain[3..]);
+    }
+
+    pub async fn pages_give_each_commit_once_in_order_without_a_gap(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        // Several pages, while others are being appended.
+        let subjects: Vec<Subject> = (0..1500).map(|_| subject()).collect();
+        let appends = join_all(subjects.iter().map(|subject| append_chain(journal, subject, 2)));
+        let readers = join_all((0..4).map(|_| async {
+            let mut read = Vec::new();
+            while read.len() < 2 * subjects.len() {
+                // What is read from memory waits for nothing, and would leave no time for the appends.
+                tokio::task::yield_now().await;
+                read.clear();
+                for partition in 0..journal.partitions() {
+                    read.extend(pages(journal, partition, 0).await);
+                }
+            }
+            read
+        }));
+        let (chains, readers) = tokio::join!(appends, readers);
+        let mut all = chains.concat();
+        all.sort_by_key(|stored| stored.position);
+        for read in readers {
+            assert!(read == all, "a reader has read something else than what was appended");
+        }
+        let Stored { position: Position { partition, sequence }, .. } = all[700];
+        let rest = all
+            .iter()
+            .filter(|stored| stored.position.partition == partition)
+            .skip_while(|stored| stored.position.sequence <= sequence);
+        assert!(pages(journal, partition, sequence).await.iter().eq(rest), "from the middle");
+    }
+
+    pub async fn a_page_has_a_commit_unless_there_is_none(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        for partition in 0..journal.partitions() {
+            for after in [0, 1, u64::MAX] {
+                assert_eq!(page(journal, partition, after).await, []);
+            }
+        }
+        let mut chain: Vec<Stored> = Vec::new();
+        let subject = subject();
+        let partition = subject.partition(journal.partitions());
+        for _ in 0..5 {
+            let newest = chain.last().map_or(0, |stored| stored.position.sequence);
+            chain.push(append(journal, &draft(&subject), newest).await);
+            assert_eq!(page(journal, partition, newest).await, chain[chain.len() - 1..]);
+            assert_eq!(page(journal, partition, newest + 1).await, []);
+        }
+    }
+
+    pub async fn pages_of_large_commits_are_short(fixture: impl Fixture) {
+        let journal = fixture.journal();
+        let subject = subject();
+        let partition = subject.partition(journal.partitions());
+        let mut all: Vec<Stored> = Vec::new();
+        for _ in 0..20 {
+            let mut draft = draft(&subject);
+            let mut bytes = draft.bytes.to_vec();
+            bytes.resize(512 * 1024, b' ');
+            draft.bytes = bytes.into();
+            all.push(append(journal, &draft, all.len() as u64).await);
+        }
+        let first = page(journal, partition, 0).await;
+        assert!((1..=10).contains(&first.len()), "{} commits of half a megabyte", first.len());
+        assert!(pages(journal, partition, 0).await == all);
     }
 
     pub async fn reopening_finds_everything(fixture: impl Fixture) {

@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::keys::EmbeddedKeys;
 use self::writer::{Append, PutMemo, Restore, Write, Writer, write};
+use super::pages::{PAGE, Pages};
 use super::recent::Recent;
 use super::{
     AppendError, BoxError, Description, Draft, Journal, Memo, OpenError, PutMemoError, ReadError, Stored,
@@ -112,6 +113,7 @@ pub struct EmbeddedJournal {
     options: EmbeddedOptions,
     readers: Arc<Readers>,
     keys: Arc<EmbeddedKeys>,
+    pages: Pages,
     /// None when the file was opened for reading only.
     writer: Option<Writer>,
 }
@@ -179,7 +181,8 @@ impl EmbeddedJournal {
             .map_err(|e| OpenError::Unavailable(e.into()))?;
         let writer = Writer { requests: Some(requests), newest, recent, thread: Some(thread) };
         let keys = Arc::new(EmbeddedKeys::new(keys::path(&path), false));
-        Ok(EmbeddedJournal { readers: Readers::new(&path), path, options, keys, writer: Some(writer) })
+        let (readers, pages) = (Readers::new(&path), Pages::new(1));
+        Ok(EmbeddedJournal { path, options, readers, keys, pages, writer: Some(writer) })
     }
 
     fn open_read_only_blocking(path: PathBuf) -> Result<Self, OpenError> {
@@ -192,7 +195,8 @@ impl EmbeddedJournal {
         check_format(&connection, &path)?;
         readers.keep(connection);
         let keys = Arc::new(EmbeddedKeys::new(keys::path(&path), true));
-        Ok(EmbeddedJournal { path, options: EmbeddedOptions::default(), readers, keys, writer: None })
+        let (options, pages) = (EmbeddedOptions::default(), Pages::new(1));
+        Ok(EmbeddedJournal { path, options, readers, keys, pages, writer: None })
     }
 
     /// The way to the writer; none where the file was opened for reading only.
@@ -268,6 +272,24 @@ impl Journal for EmbeddedJournal {
             let stored = tail.next().await?;
             Ok(Some((stored, tail)))
         })))
+    }
+
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        if after >= self.last_sequence(partition).await? {
+            return Ok(Vec::new());
+        }
+        if let Some(writer) = &self.writer {
+            let recent = writer.recent.after(after, PAGE);
+            if !recent.is_empty() {
+                return Ok(recent.into());
+            }
+        }
+        let fetch = |after, most| async move {
+            let commits = self.readers.read(move |connection| page(connection, after, most)).await?;
+            (after + 1..).zip(&commits).try_for_each(|(due, stored)| check_next(due, stored))?;
+            Ok(commits.into())
+        };
+        self.pages.after(after, fetch).await
     }
 
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
@@ -527,7 +549,7 @@ fn load(connection: &Connection, subject: &Subject) -> Result<Vec<Stored>, ReadE
     Ok(commits)
 }
 
-/// Commits after a sequence, as many as a tail reads at a time.
+/// Up to so many commits after a sequence, or bytes of them.
 fn page(connection: &Connection, after: u64, limit: usize) -> Result<VecDeque<Stored>, ReadError> {
     let mut statement = connection
         .prepare_cached(
@@ -584,10 +606,7 @@ impl Follow {
         loop {
             if let Some(stored) = self.read.pop_front() {
                 self.after += 1;
-                if stored.position.sequence != self.after {
-                    let reason = format!("sequence {} is missing before it", self.after);
-                    return Err(ReadError::Foreign { position: stored.position, reason });
-                }
+                check_next(self.after, &stored)?;
                 return Ok(stored);
             }
             let after = self.after;
@@ -604,6 +623,15 @@ impl Follow {
             }
         }
     }
+}
+
+/// A file in which sequences are missing is no journal.
+fn check_next(due: u64, stored: &Stored) -> Result<(), ReadError> {
+    if stored.position.sequence == due {
+        return Ok(());
+    }
+    let reason = format!("sequence {due} is missing before it");
+    Err(ReadError::Foreign { position: stored.position, reason })
 }
 
 fn position(sequence: u64) -> Position {

@@ -9,6 +9,7 @@
 //! - Sequences are dense, because the stream's settings forbid every removal (`settings`). A tail checks it.
 
 mod delivery;
+mod fetch;
 mod keys;
 mod memos;
 mod settings;
@@ -57,7 +58,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// Messages that may wait for a reader; beyond that the client library drops them. Servers send no more than 32 MB that
 /// nobody has read yet, and the smallest message has more than a hundred bytes.
 const UNREAD: usize = 256 * 1024;
-/// How long to wait before asking again about an append that is still on its way through the cluster.
+/// How long to wait before asking again about what is still on its way through the cluster.
 const IN_FLIGHT: Duration = Duration::from_millis(5);
 
 /// Where the journal's servers are, and how its streams are kept.
@@ -381,13 +382,15 @@ impl Journal for JetStreamJournal {
 
     async fn last_sequence(&self, partition: u16) -> Result<u64, ReadError> {
         // Not from the stream's information: while a server of a cluster starts, it gives its own, old one.
-        let stream = self.stream(partition)?;
-        let newest = self.read(pin!(newest_of(stream, ">"))).await?;
-        Ok(newest.map_or(0, |message| message.sequence))
+        self.partition(partition)?.newest().await
     }
 
     async fn tail(&self, partition: u16, after: u64) -> Result<Tail, ReadError> {
         self.partition(partition)?.open(after).await
+    }
+
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        self.partition(partition)?.page(after).await
     }
 
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {

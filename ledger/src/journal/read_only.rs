@@ -52,6 +52,10 @@ impl Journal for ReadOnly {
         self.0.tail(partition, after).await
     }
 
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        self.0.page(partition, after).await
+    }
+
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         self.0.memo(name).await
     }

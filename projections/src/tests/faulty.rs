@@ -117,6 +117,10 @@ impl Journal for Faulty {
         })
     }
 
+    async fn page(&self, partition: u16, after: u64) -> Result<Vec<Stored>, ReadError> {
+        self.inner.page(partition, after).await
+    }
+
     async fn memo(&self, name: &str) -> Result<Option<Memo>, ReadError> {
         self.inner.memo(name).await
     }

@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use super::tails::{AT_A_TIME, NEAR, Tails};
-use super::{message_at, parse_subject, unavailable, while_connected};
+use super::{parse_subject, unavailable, while_connected};
 use crate::ids::Position;
 use crate::journal::{BoxError, ReadError, Stored};
 
@@ -123,7 +123,7 @@ impl Delivery {
     async fn next_one(&mut self) -> Result<Stored, ReadError> {
         loop {
             if let Some(stray) = self.stray {
-                return Err(Box::pin(self.out_of_order(stray)).await);
+                return Err(Box::pin(self.tails.out_of_order(self.last + 1, stray)).await);
             }
             // Timers are for those who have to wait.
             let message = match self.messages.next().now_or_never() {
@@ -178,19 +178,6 @@ impl Delivery {
         Ok(())
     }
 
-    /// A consumer that starts over is a nuisance, a stream with a hole in it a catastrophe: which one is it?
-    async fn out_of_order(&self, found: Position) -> ReadError {
-        let wanted = self.last + 1;
-        match message_at(&self.tails.stream, wanted).await {
-            Ok(None) if found.sequence > wanted => {
-                let reason = format!("sequence {wanted} is missing before it");
-                ReadError::Foreign { position: found, reason }
-            }
-            Ok(_) => unavailable(format!("the consumer gave {found}, not {wanted}")),
-            Err(error) => ReadError::Unavailable(error),
-        }
-    }
-
     /// Tells the server that the consumer is of no more use, which it would notice by itself, but later.
     pub(super) fn retire(self) {
         tokio::spawn(async move {
@@ -205,9 +192,9 @@ impl Delivery {
 
 /// What a delivered message's reply subject says about it.
 #[derive(Debug, PartialEq, Eq)]
-struct Delivered {
+pub(super) struct Delivered {
     /// In the stream.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// How many messages the consumer has sent with it.
     count: u64,
     /// How many are to come.
@@ -217,7 +204,7 @@ struct Delivered {
 impl Delivered {
     /// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>`. Newer servers put a domain and
     /// an account in front of the stream, and may put more behind.
-    fn parse(reply: &str) -> Option<Self> {
+    pub(super) fn parse(reply: &str) -> Option<Self> {
         let tokens = reply.strip_prefix("$JS.ACK.")?;
         let in_front = match tokens.split('.').count() {
             7 => 0,

@@ -19,7 +19,9 @@ use futures::{TryStreamExt, stream};
 use tokio::sync::watch;
 
 use super::delivery::Delivery;
-use super::{newest_of, while_connected};
+use super::{message_at, newest_of, unavailable, while_connected};
+use crate::ids::Position;
+use crate::journal::pages::Pages;
 use crate::journal::recent::Recent;
 use crate::journal::{ReadError, Stored, Tail};
 
@@ -42,6 +44,7 @@ pub(super) struct Tails {
     pub(super) partitions: u16,
     pub(super) partition: u16,
     shared: Mutex<Option<Arc<Shared>>>,
+    pub(super) pages: Pages,
 }
 
 /// What the shared consumer has delivered.
@@ -65,7 +68,8 @@ impl Tails {
         subjects: String,
         (partition, partitions): (u16, u16),
     ) -> Self {
-        Tails { client, stream, losses, subjects, partitions, partition, shared: Mutex::default() }
+        let (shared, pages) = (Mutex::default(), Pages::new(partitions));
+        Tails { client, stream, losses, subjects, partitions, partition, shared, pages }
     }
 
     /// A tail that begins after a sequence.
@@ -79,15 +83,40 @@ impl Tails {
         Ok(Box::pin(batches.map_ok(|commits| stream::iter(commits.into_iter().map(Ok))).try_flatten()))
     }
 
+    /// Up to so many commits after a sequence that the shared consumer has delivered; none unless the next one is among
+    /// them.
+    pub(super) fn recent_after(&self, after: u64, most: usize) -> Option<VecDeque<Stored>> {
+        let recent = Arc::clone(&self.shared().as_ref()?.recent);
+        Some(recent.after(after, most)).filter(|commits| !commits.is_empty())
+    }
+
+    /// A consumer that starts over is a nuisance, a stream with a hole in it a catastrophe: which one is it, when it
+    /// gave one commit where another was due?
+    pub(super) async fn out_of_order(&self, due: u64, found: Position) -> ReadError {
+        match message_at(&self.stream, due).await {
+            Ok(None) if found.sequence > due => {
+                let reason = format!("sequence {due} is missing before it");
+                ReadError::Foreign { position: found, reason }
+            }
+            Ok(_) => unavailable(format!("the consumer gave {found}, not {due}")),
+            Err(error) => ReadError::Unavailable(error),
+        }
+    }
+
     /// A reader opens its tail again when it suspects it of having fallen silent. So the shared consumer has to prove
     /// that it has delivered what there is.
     async fn join_at_once(&self, after: u64) -> Result<Option<Follower>, ReadError> {
         if !self.shared().as_ref().is_some_and(|shared| shared.reaches(after)) {
             return Ok(None);
         }
-        let newest = while_connected(&self.losses, pin!(newest_of(&self.stream, ">"))).await.flatten();
-        let newest = newest.map_err(ReadError::Unavailable)?.map_or(0, |message| message.sequence);
+        let newest = self.newest().await?;
         Ok(self.join(after, newest).await)
+    }
+
+    /// The newest sequence, as the leader has it.
+    pub(super) async fn newest(&self) -> Result<u64, ReadError> {
+        let newest = while_connected(&self.losses, pin!(newest_of(&self.stream, ">"))).await.flatten();
+        Ok(newest.map_err(ReadError::Unavailable)?.map_or(0, |message| message.sequence))
     }
 
     /// Joins those who share a consumer, unless there are none, or they are too far ahead, or their consumer does not
