@@ -56,7 +56,7 @@ impl Pages {
                 let page: Arc<[Stored]> = fetch(sequence - skipped as u64, PAGE).await?.into();
                 if page.len() == PAGE {
                     // It is refused when the cache was cleared in the meantime, and is none the worse for it.
-                    let _ = missing.insert(Arc::clone(&page));
+                    drop(missing.insert(Arc::clone(&page)));
                 }
                 page
             }
