@@ -122,14 +122,14 @@ fn judged(what: &str, windows: &[Round], rate: u64) -> impl Iterator<Item = Row>
     let mut whole = histogram();
     windows.iter().for_each(|round| whole.add(&round.latency).expect("histograms alike"));
     kept.latency = Some(Latency::of(rate, whole));
-    let quantile = |quantile| {
-        let what = format!("{what}, p{:.0} over time", quantile * 100.0);
+    let quantile = |name: &str, quantile| {
+        let what = format!("{what}, {name} over time");
         halves(&what, "µs", windows, move |round| round.latency.value_at_quantile(quantile))
     };
     [
         Row::new(what, "req/s", kept).against(Side::once("due", rate)).goal(Goal::PercentAtLeast(99)),
-        quantile(0.5).goal(Goal::PercentAtMost(110)),
-        quantile(0.99).goal(Goal::PercentAtMost(120)),
+        quantile("p50", 0.5).goal(Goal::PercentAtMost(110)),
+        quantile("p99", 0.99).goal(Goal::PercentAtMost(120)),
     ]
     .into_iter()
 }
