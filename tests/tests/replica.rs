@@ -137,6 +137,11 @@ async fn a_replica_that_may_not_publish_serves_every_read_and_takes_no_write() {
     std::fs::remove_dir_all(directory.join("replica")).expect("its directory");
     replica.restart().await;
     assert_eq!(reader.get(&paths[0]).await.expect(200).bytes, shown);
+    // With its views still there it follows the log from the end, and a feed reads from the journal what was before.
+    replica.stop().await;
+    replica.restart().await;
+    let told = reader.feed(None).await.next_commit().await.expect("a connection that stands");
+    assert!(told.data.to_string().contains(&order));
     // And it did not even try to write.
     assert_eq!(violations(directory), [""; 0]);
     replica.stop().await;
