@@ -34,6 +34,9 @@ pub(crate) struct Choice {
     /// Checkouts a second; without it half of what the server can take, or less if the disk would be full by the end.
     #[arg(long)]
     rate: Option<u64>,
+    /// Status polls a second beside them; without it what the checkouts leave of that half.
+    #[arg(long)]
+    polls: Option<u64>,
 }
 
 pub(crate) async fn run(choice: Choice) {
@@ -55,7 +58,8 @@ pub(crate) async fn run(choice: Choice) {
         let each = (full.0 + full.1 - empty.0 - empty.1) / warm.answers.max(1);
         let rate = choice.rate.unwrap_or_else(|| (most / 2).min(affordable(&world, each, length)));
         // Shares of what the server can do: those of checkouts and of polls make a half together.
-        let poll_rate = (most_polls * most.saturating_sub(2 * rate) / (2 * most).max(1)).max(1);
+        let left = most_polls * most.saturating_sub(2 * rate) / (2 * most).max(1);
+        let poll_rate = choice.polls.unwrap_or(left).max(1);
         eprintln!("{} checkouts/s and {} polls/s", thousands(rate), thousands(poll_rate));
         let sent = checkouts.load(CONNECTIONS, length).open(rate);
         let asked = polls.load(CONNECTIONS, length).open(poll_rate);
