@@ -40,8 +40,8 @@ use crate::{
 const PATIENCE_AT_START: Duration = Duration::from_secs(30);
 /// How long requests in flight may take to end once the server is going down, beyond a request's own limit.
 const PATIENCE_AT_END: Duration = Duration::from_secs(5);
-/// Feeds that may read the journal at the same time. Each has up to a page of 4 MiB of every partition under way, and a
-/// nats-server cuts off a connection, appends and all, on which 64 MiB wait.
+/// Pages of the journal that feeds may read at the same time. Each has up to 4 MiB, and a nats-server cuts off a connection,
+/// appends and all, on which 64 MiB wait.
 const CATCH_UPS: usize = 8;
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How often to look whether the ledger has moved; `daybook copy` waits several times as long.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ledger::codec::{self, Sealed};
 use ledger::commit::Recorded;
 use ledger::ids::{Position, TenantId};
-use ledger::journal::{Journal, Stored};
+use ledger::journal::Stored;
 use tokio::time::{Duration, Instant};
 
 use super::End;
@@ -108,13 +108,11 @@ impl Backlog {
         }
     }
 
-    /// Reads each partition on of which nothing waits. Reading is done in turns, and a turn never waits for a reader.
+    /// Reads each partition on of which nothing waits.
     pub(super) async fn read_on(&mut self, app: &App, tenant: &TenantId) -> Result<(), End> {
-        let _turn = app.catch_ups.acquire().await.map_err(|error| End::failed(&error))?;
-        let journal = app.ledger.journal().as_ref();
         let share = self.0.len().max(1);
         let reads = self.0.iter_mut().filter(|part| part.lacks());
-        futures::future::try_join_all(reads.map(|part| part.read_on(journal, tenant, share))).await?;
+        futures::future::try_join_all(reads.map(|part| part.read_on(app, tenant, share))).await?;
         Ok(())
     }
 }
@@ -150,16 +148,19 @@ impl Part {
         Ok(())
     }
 
-    async fn read_on(&mut self, journal: &dyn Journal, tenant: &TenantId, share: usize) -> Result<(), End> {
+    async fn read_on(&mut self, app: &App, tenant: &TenantId, share: usize) -> Result<(), End> {
         let (commits, most) = ((READ_COMMITS / share).max(LEAST_COMMITS), READ_BYTES / share);
-        let started = Instant::now();
+        let (journal, started) = (app.ledger.journal(), Instant::now());
         let mut bytes = 0;
         while self.read < self.upto
             && self.waiting.len() < commits
             && bytes < most
             && started.elapsed() < READ_TIME
         {
+            // Pages are read in turns, and a turn never waits for a reader.
+            let turn = app.catch_ups.acquire().await.map_err(|error| End::failed(&error))?;
             let page = tokio::time::timeout(JOURNAL_PATIENCE, journal.page(self.partition, self.read)).await;
+            drop(turn);
             let page = page.map_err(|_elapsed| End::Failed("the journal has fallen silent".to_owned()))?;
             let page = page.map_err(|error| End::failed(&error))?;
             if page.is_empty() {
