@@ -56,6 +56,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(1);
 /// Events are sent on together when there are so many bytes of them, or no more at the moment.
 const CHUNK: usize = 32 * 1024;
+/// How long a reader who was told something waits for more: what comes so close together is sent on together. Without it
+/// each of a thousand readers is woken for every batch of the projector.
+const REST: Duration = Duration::from_millis(5);
 /// Chunks on their way to one reader.
 const AHEAD: usize = 1;
 /// A reader who takes nothing for so long is gone, whatever its connection says.
@@ -207,7 +210,7 @@ impl Feed {
             tokio::select! {
                 received = live.recv() => match received {
                     Ok(change) => match self.hand_out_live(change, &mut live).await? {
-                        Live::Caught => {}
+                        Live::Caught => tokio::time::sleep(REST).await,
                         Live::LeftBehind => return Ok(()),
                     },
                     Err(RecvError::Lagged(_)) => return Ok(()),

@@ -3,8 +3,10 @@
 //! The commits of a partition, and so those of an order, come as they stand in the log. Between partitions the commit
 //! that was decided first goes first, so that one history is always told in one order; nothing may depend on it, since
 //! clocks differ, and what is live comes as it arrives. What waits here is bounded, however many partitions there are.
+//! While a page is handed out the journal already reads the next one, and keeps it for whoever asks first.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use ledger::codec::{self, Sealed};
@@ -109,7 +111,7 @@ impl Backlog {
     }
 
     /// Reads each partition on of which nothing waits.
-    pub(super) async fn read_on(&mut self, app: &App, tenant: &TenantId) -> Result<(), End> {
+    pub(super) async fn read_on(&mut self, app: &Arc<App>, tenant: &TenantId) -> Result<(), End> {
         let share = self.0.len().max(1);
         let reads = self.0.iter_mut().filter(|part| part.lacks());
         futures::future::try_join_all(reads.map(|part| part.read_on(app, tenant, share))).await?;
@@ -148,7 +150,7 @@ impl Part {
         Ok(())
     }
 
-    async fn read_on(&mut self, app: &App, tenant: &TenantId, share: usize) -> Result<(), End> {
+    async fn read_on(&mut self, app: &Arc<App>, tenant: &TenantId, share: usize) -> Result<(), End> {
         let (commits, most) = ((READ_COMMITS / share).max(LEAST_COMMITS), READ_BYTES / share);
         let (journal, started) = (app.ledger.journal(), Instant::now());
         let mut bytes = 0;
@@ -175,6 +177,19 @@ impl Part {
                 }
             }
         }
+        if self.upto - self.read >= READ_COMMITS as u64 {
+            tokio::spawn(read_ahead(Arc::clone(app), self.partition, self.read));
+        }
         self.bring_up_next(share == 1)
+    }
+}
+
+/// Has the journal read the page after a sequence, which it keeps for a while. When every turn is taken there is enough
+/// under way without it.
+async fn read_ahead(app: Arc<App>, partition: u16, after: u64) {
+    let Ok(_turn) = app.catch_ups.try_acquire() else { return };
+    let page = tokio::time::timeout(JOURNAL_PATIENCE, app.ledger.journal().page(partition, after)).await;
+    if let Ok(Err(error)) = page {
+        tracing::debug!(partition, after, %error, "a page could not be read ahead; its reader will try again");
     }
 }
