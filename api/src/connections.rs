@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -65,6 +66,11 @@ fn most_files() -> u64 {
     u64::MAX
 }
 
+/// Gives answers without waiting for anything, or none.
+pub trait AtOnce: Fn(&Request<Incoming>) -> Option<Response> + Clone + Send + 'static {}
+
+impl<F: Fn(&Request<Incoming>) -> Option<Response> + Clone + Send + 'static> AtOnce for F {}
+
 /// A connection's place among those that may be open: an extension of each of its requests. Whoever takes a connection
 /// over for another protocol (a WebSocket) keeps this as long as it is open, and ends when the shutdown begins.
 #[derive(Debug, Clone)]
@@ -72,8 +78,15 @@ pub struct Place {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// Serves until the shutdown begins, and returns when the last connection has ended.
-pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, shutdown: Shutdown) {
+/// Serves until the shutdown begins, and returns when the last connection has ended. What `at_once` has an answer to never
+/// comes to the router.
+pub async fn serve(
+    listener: TcpListener,
+    at_once: impl AtOnce,
+    router: Router,
+    limits: ConnectionLimits,
+    shutdown: Shutdown,
+) {
     let places = Arc::new(Semaphore::new(limits.open));
     let mut connections = JoinSet::new();
     loop {
@@ -92,7 +105,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
             Ok((stream, _)) => match place {
                 Ok(permit) => {
                     let place = Place { _permit: Arc::new(permit) };
-                    connections.spawn(serve_one(stream, router.clone(), place, limits, shutdown.clone()));
+                    let (answers, shutdown) = ((at_once.clone(), router.clone()), shutdown.clone());
+                    connections.spawn(serve_one(stream, answers, place, limits, shutdown));
                 }
                 Err(closed) => tracing::error!(%closed, "INTERNAL: there are no places for connections"),
             },
@@ -115,7 +129,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
 
 async fn serve_one(
     stream: TcpStream,
-    router: Router,
+    (at_once, router): (impl AtOnce, Router),
     place: Place,
     limits: ConnectionLimits,
     shutdown: Shutdown,
@@ -129,9 +143,18 @@ async fn serve_one(
     let service = {
         let busy = Arc::clone(&busy);
         service_fn(move |mut request: Request<Incoming>| {
-            let (router, busy) = (router.clone(), Arc::clone(&busy));
-            request.extensions_mut().insert(place.clone());
+            let routed = match at_once(&request) {
+                Some(answer) => Err(answer),
+                None => {
+                    request.extensions_mut().insert(place.clone());
+                    Ok((router.clone(), request, Arc::clone(&busy)))
+                }
+            };
             async move {
+                let (router, request, busy) = match routed {
+                    Ok(routed) => routed,
+                    Err(answer) => return Ok(answer),
+                };
                 busy.store(true, Ordering::Relaxed);
                 let answer = router.oneshot(request).await;
                 busy.store(false, Ordering::Relaxed);
@@ -185,7 +208,7 @@ mod tests {
         let router = Router::new().route("/", get(async || "hello"));
         let (shutdown, limits) =
             (Shutdown::default(), ConnectionLimits { open, head, buffer_bytes: 16 * 1024 });
-        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, |_: &_| None, router, limits, shutdown.clone()));
         (address, shutdown, serving)
     }
 
@@ -254,7 +277,7 @@ mod tests {
         };
         let router = Router::new().route("/", get(async || "hello")).route("/other", get(take_over));
         let (shutdown, limits) = (Shutdown::default(), ConnectionLimits { open: 1, ..Default::default() });
-        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, |_: &_| None, router, limits, shutdown.clone()));
         let mut first = TcpStream::connect(address).await.unwrap();
         let request = b"GET /other HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
         first.write_all(request).await.unwrap();

@@ -421,8 +421,10 @@ async fn stop_when_moved(app: Arc<App>) {
 /// feeds end, the views are made durable.
 pub async fn serve(app: Arc<App>, listener: TcpListener) -> Result<(), ServerError> {
     let tasks = spawn_tasks(&app);
+    let polled = Arc::clone(&app);
     let serving = connections::serve(
         listener,
+        move |request: &_| v1::poll_at_once(&polled, request),
         router(Arc::clone(&app)),
         ConnectionLimits::default(),
         app.shutdown.clone(),

@@ -28,6 +28,7 @@ pub(crate) mod trial_balance;
 
 use axum::routing::{delete, get, post};
 pub use status::Answers as StatusAnswers;
+pub(crate) use status::at_once as poll_at_once;
 use utoipa::OpenApi;
 
 use crate::feed;

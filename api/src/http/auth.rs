@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use ledger::ids::TenantId;
@@ -20,7 +21,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let key = bearer(parts).ok_or_else(Problem::unauthenticated)?;
+        let key = bearer(&parts.headers).ok_or_else(Problem::unauthenticated)?;
         app.tenants.by_api_key(key).map(Caller).ok_or_else(Problem::unauthenticated)
     }
 }
@@ -38,7 +39,7 @@ impl FromRequestParts<Arc<App>> for StatusCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if let Some(key) = bearer(parts) {
+        if let Some(key) = bearer(&parts.headers) {
             if crate::tokens::looks_like_one(key) {
                 return Ok(StatusCaller::Token(key.to_owned()));
             }
@@ -65,7 +66,7 @@ impl FromRequestParts<Arc<App>> for Admin {
         let Some(known) = &app.config.admin_key else {
             return Err(Problem::new(Code::AdminNotConfigured, "the server has no admin key: set admin.key"));
         };
-        let given = bearer(parts).ok_or_else(Problem::not_admin)?;
+        let given = bearer(&parts.headers).ok_or_else(Problem::not_admin)?;
         // By their hashes, so that the time it takes tells nothing about the key, not even its length.
         let is_known = hash_of(given).ct_eq(&hash_of(known.reveal()));
         if bool::from(is_known) { Ok(Admin) } else { Err(Problem::not_admin()) }
@@ -73,8 +74,8 @@ impl FromRequestParts<Arc<App>> for Admin {
 }
 
 /// The text after `Bearer `; the scheme's name is read in any case.
-pub fn bearer(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credentials.trim())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::ids::Position;
 use serde::Serialize;
@@ -31,6 +31,11 @@ impl IfNoneMatch {
         self.any || (!self.tags.is_empty() && self.tags.contains(&position.to_string()))
     }
 
+    /// What a request says.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self::read(headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()))
+    }
+
     /// Reads the header's values. Weak tags compare like strong ones (RFC 9110, 13.1.2).
     fn read<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let mut read = IfNoneMatch::default();
@@ -52,8 +57,7 @@ impl FromRequestParts<Arc<App>> for IfNoneMatch {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let values = parts.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        Ok(IfNoneMatch::read(values))
+        Ok(IfNoneMatch::of(&parts.headers))
     }
 }
 

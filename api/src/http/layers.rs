@@ -1,4 +1,6 @@
 //! What surrounds every request: its id, its span and log line, its counters, its time limit, panics.
+//!
+//! What is answered before it is routed has the same id, counters and log line, and nothing that could take time or panic.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -7,13 +9,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tower::{Layer, Service};
-use tracing::Instrument;
+use tracing::{Instrument, Level, Span};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -71,12 +73,12 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let started = Instant::now();
-        let id = given_id(&request).unwrap_or_else(new_id);
+        let id = given_id(request.headers()).unwrap_or_else(new_id);
         // The route, never the path: paths hold ids, and queries hold tokens.
         let matched = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
         let route = route_of(matched.as_ref());
-        let span = tracing::info_span!("request", request_id = %text_of(&id), %method, route);
+        let span = span(&id, &method, route);
         let limit = (!self.around.unlimited.contains(&route)).then_some(self.around.limit);
         let answer = self.inner.call(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
         let header = id.clone();
@@ -98,6 +100,27 @@ where
     }
 }
 
+/// Completes the answer to a request that went past the router, and counts it under the route that it stands for.
+pub fn answered_at_once<B>(
+    request: &axum::http::Request<B>,
+    route: &'static str,
+    started: Instant,
+    mut response: Response,
+) -> Response {
+    let id = given_id(request.headers()).unwrap_or_else(new_id);
+    let elapsed = started.elapsed();
+    crate::metrics::request(request.method(), route, response.status(), elapsed);
+    if tracing::enabled!(Level::DEBUG) {
+        span(&id, request.method(), route).in_scope(|| log(response.status(), elapsed));
+    }
+    response.headers_mut().insert(REQUEST_ID_HEADER, id);
+    response
+}
+
+fn span(id: &HeaderValue, method: &Method, route: &str) -> Span {
+    tracing::info_span!("request", request_id = %text_of(id), %method, route)
+}
+
 fn route_of(matched: Option<&MatchedPath>) -> &str {
     matched.map_or("unmatched", MatchedPath::as_str)
 }
@@ -112,8 +135,8 @@ fn log(status: StatusCode, elapsed: Duration) {
 }
 
 /// The caller's own id of the request, if it is fit to stand in a log.
-fn given_id(request: &Request) -> Option<HeaderValue> {
-    let given = request.headers().get(REQUEST_ID_HEADER)?;
+fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let given = headers.get(REQUEST_ID_HEADER)?;
     let is_sane = (1..=128).contains(&given.len()) && given.as_bytes().iter().all(u8::is_ascii_graphic);
     is_sane.then(|| given.clone())
 }

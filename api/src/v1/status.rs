@@ -1,6 +1,7 @@
 //! `GET /v1/orders/{id}/status`: the status alone, small and fast, and worth waiting for; or as of a moment.
 
 mod answers;
+mod at_once;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::orders::{self, OrderError};
 
 pub use answers::Answers;
 use answers::{Answer, Known};
+pub(crate) use at_once::at_once;
 
 pub(super) const PATH: &str = "/v1/orders/{id}/status";
 

@@ -64,7 +64,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let token = bearer(parts).ok_or_else(Refusal::no_token)?;
+        let token = bearer(&parts.headers).ok_or_else(Refusal::no_token)?;
         verify(app, token).map(Caller).ok_or_else(Refusal::bad_token)
     }
 }

@@ -1,0 +1,36 @@
+//! The plainest polls, answered before they are routed: those that were made before, of orders that are as they were.
+//!
+//! What must stay true: the answer is the one that the route would have given. So whatever has more to it than an API key
+//! and an ETag goes to the route, and so does whatever is not known here.
+
+use std::time::Instant;
+
+use axum::http::{Method, Request};
+use axum::response::Response;
+
+use super::PATH;
+use crate::app::App;
+use crate::http::etag::IfNoneMatch;
+use crate::http::id::{OrderId, POSITION_HEADER};
+use crate::http::{auth, layers};
+
+/// The answer to a poll; none if the route has to give it.
+pub(crate) fn at_once<B>(app: &App, request: &Request<B>) -> Option<Response> {
+    let started = Instant::now();
+    if request.method() != Method::GET || request.uri().query().is_some() {
+        return None;
+    }
+    let id = request.uri().path().strip_prefix("/v1/orders/")?.strip_suffix("/status")?;
+    let (id, headers) = (OrderId::parse(id)?, request.headers());
+    if headers.contains_key(POSITION_HEADER) {
+        return None;
+    }
+    // Before anything is looked up: how long an answer takes tells nobody what is known of an order.
+    let tenant = app.tenants.by_api_key(auth::bearer(headers)?)?;
+    let known = app.statuses.get(&tenant, id)?;
+    if !app.reader.is_unchanged(id, None, &known.stamp) {
+        return None;
+    }
+    let response = known.answer.to(&IfNoneMatch::of(headers));
+    Some(layers::answered_at_once(request, PATH, started, response))
+}
