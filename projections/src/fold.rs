@@ -67,8 +67,8 @@ impl From<StoreError> for FoldError {
 /// Orders changed lately, so that their next commit needs no reading. Belongs to one writer of one generation.
 #[derive(Default)]
 pub(crate) struct Recent {
-    young: HashMap<Subject, RecentOrder>,
-    old: HashMap<Subject, RecentOrder>,
+    young: HashMap<Subject, Box<RecentOrder>>,
+    old: HashMap<Subject, Box<RecentOrder>>,
 }
 
 /// An order and the newest row of its history, which its next commit may be added to.
@@ -78,11 +78,11 @@ struct RecentOrder {
 }
 
 impl Recent {
-    fn take(&mut self, subject: &Subject) -> Option<RecentOrder> {
+    fn take(&mut self, subject: &Subject) -> Option<Box<RecentOrder>> {
         self.young.remove(subject).or_else(|| self.old.remove(subject))
     }
 
-    fn keep(&mut self, subject: Subject, order: RecentOrder) {
+    fn keep(&mut self, subject: Subject, order: Box<RecentOrder>) {
         if self.young.len() >= RECENT {
             self.old = std::mem::take(&mut self.young);
         }
@@ -101,7 +101,7 @@ pub(crate) struct Batch<'a, B> {
     base: &'a B,
     recent: &'a mut Recent,
     rules: Rules,
-    orders: HashMap<Subject, Touched<RecentOrder>>,
+    orders: HashMap<Subject, Touched<Box<RecentOrder>>>,
     offers: HashMap<Subject, OfferView>,
     quarantine: HashMap<Subject, Touched<QuarantineView>>,
     totals: HashMap<(TenantId, Currency), Totals>,
@@ -149,7 +149,7 @@ impl<'a, B: Base> Batch<'a, B> {
     /// All that is to be written, together or not at all.
     pub(crate) fn finish(mut self) -> Result<Writes, StoreError> {
         for (subject, Touched { before, view: order }) in std::mem::take(&mut self.orders) {
-            let RecentOrder { view, history } = &order;
+            let RecentOrder { view, history } = &*order;
             self.put(keys::orders(&view.tenant).at(view.first), encode(&OrderRow::from(view)));
             self.put(newest_history(view), history.clone());
             self.reindex(before, order_index(view));
@@ -190,7 +190,7 @@ impl<'a, B: Base> Batch<'a, B> {
             }
         };
         let contribution = order.as_ref().map(|order| Totals::of(&order.view.order));
-        let (view, mut part) = match order {
+        let (view, mut part) = match order.map(|order| *order) {
             Some(RecentOrder { view, history }) if view.commits.is_multiple_of(PART) => {
                 self.put(newest_history(&view), history);
                 (Some(view), Vec::new())
@@ -216,11 +216,12 @@ impl<'a, B: Base> Batch<'a, B> {
         }
         let entry = history::entry(recorded, events, &view.order);
         append(&mut part, &HistoryRow::of(&entry, opens));
-        self.orders.insert(subject, Touched { before, view: RecentOrder { view, history: part } });
+        let order = Box::new(RecentOrder { view, history: part });
+        self.orders.insert(subject, Touched { before, view: order });
         Ok(())
     }
 
-    fn load_order(&mut self, subject: &Subject) -> Result<Option<RecentOrder>, StoreError> {
+    fn load_order(&mut self, subject: &Subject) -> Result<Option<Box<RecentOrder>>, StoreError> {
         if let Some(order) = self.recent.take(subject) {
             return Ok(Some(order));
         }
@@ -232,7 +233,7 @@ impl<'a, B: Base> Batch<'a, B> {
         let row = self.base.get(&keys::orders(&subject.tenant).at(first))?.ok_or_else(missing)?;
         let view = OrderView::try_from(decode::<OrderRow<'_>>(row.as_ref())?)?;
         let history = self.base.get(&newest_history(&view))?.ok_or_else(missing)?.as_ref().to_vec();
-        Ok(Some(RecentOrder { view, history }))
+        Ok(Some(Box::new(RecentOrder { view, history })))
     }
 
     /// A row for the key that a commit was made under.

@@ -66,13 +66,13 @@ pub enum StoreError {
 /// What can be chosen about a store.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// Memory for pages, in bytes.
+    /// Memory for pages, in bytes. sled takes about as much again for pages that it has not counted yet.
     pub cache_bytes: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { cache_bytes: 64 * 1024 * 1024 }
+        StoreOptions { cache_bytes: 32 * 1024 * 1024 }
     }
 }
 

@@ -17,7 +17,8 @@ pub fn evolve(order: Option<Order>, event: &Event) -> Result<Order, ImpossibleEv
         (None, Event::CheckoutSubmitted(checkout)) => {
             return Ok(Order {
                 checkout: (**checkout).clone(),
-                attempts: Vec::new(),
+                // Nearly every order has one; room for four, as a first push makes, would take more than all the rest.
+                attempts: Vec::with_capacity(1),
                 cancellation_requested: false,
                 end: None,
                 forgotten: false,

@@ -43,7 +43,7 @@ impl Room {
         match self {
             _ if cfg!(test) => 8 * 1024,
             Room::Live => 8 * 1024 * 1024,
-            Room::Bulk => 32 * 1024 * 1024,
+            Room::Bulk => 16 * 1024 * 1024,
         }
     }
 }
