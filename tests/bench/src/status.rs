@@ -2,7 +2,7 @@
 //!
 //! The servers that are compared run at the same time and are asked in turns; whoever is not asked does nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daybook_tests::World;
 
@@ -106,13 +106,16 @@ async fn beside_bare(options: &Options, ours: &Target, bare: &Target) -> impl It
     rows.into_iter()
 }
 
-/// Polls at a quarter of what the server can answer, first alone, then with checkouts at half of what it can take.
+/// Polls at a quarter of what the server can answer, first alone, then with checkouts at half of what it can take for
+/// long: with the time that its views need to catch up.
 async fn beside_ingest(options: &Options, world: &World, polls: &Target) -> impl Iterator<Item = Row> {
     const CONNECTIONS: usize = 64;
     let (round, checkouts) = (options.round(), checkouts(world));
     let poll_rate = polls.closed(CONNECTIONS, round).await.rate() / 4;
-    let ingest_rate = checkouts.closed(CONNECTIONS, round).await.rate() / 2;
+    let warming = Instant::now();
+    let warm = checkouts.closed(CONNECTIONS, round * 2).await;
     caught_up(world).await;
+    let ingest_rate = load::per_second(warm.answers, warming.elapsed()) / 2;
     let (mut idle, mut busy) = (Side::new("Daybook, polls alone"), Side::new("Daybook"));
     for _ in 0..options.rounds() {
         let alone = polls.open(CONNECTIONS, round, poll_rate).await;
