@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use tokio::task::JoinHandle;
+
 use crate::ids::InvalidId;
 use crate::journal::{BoxError, PutMemoError, ReadError};
 
@@ -23,6 +25,8 @@ use crate::journal::{BoxError, PutMemoError, ReadError};
 const KEYS: usize = 1024;
 const KEY_BYTES: usize = 32;
 const PAGE_BYTES: usize = KEYS * KEY_BYTES;
+/// When so many keys of a page are handed out the next one is stored: long before those who need one would wait for it.
+const AHEAD_AT: usize = KEYS / 4;
 /// Pages kept in memory, of 32 KiB each.
 const PAGES_KEPT: usize = 256;
 /// How often a page is read again when another node destroys keys of it at the same time.
@@ -164,10 +168,15 @@ struct Cache {
     order: VecDeque<PageId>,
 }
 
+/// A page that is stored, to be handed out.
+type Unused = (PageId, Bytes);
+
 #[derive(Default)]
 struct Fresh {
-    page: Option<(PageId, Bytes)>,
+    page: Option<Unused>,
     next: usize,
+    /// The page after it, on its way to the store.
+    following: Option<JoinHandle<Result<Unused, BoxError>>>,
 }
 
 impl Keyring {
@@ -180,19 +189,23 @@ impl Keyring {
     pub async fn issue(&self) -> Result<Key, BoxError> {
         let mut fresh = self.fresh.lock().await;
         if fresh.page.is_none() || fresh.next >= KEYS {
-            let mut keys = vec![0; PAGE_BYTES];
-            getrandom::fill(&mut keys).map_err(|error| format!("no randomness for keys: {error}"))?;
-            let keys = Bytes::from(keys);
-            let mut number = [0; 8];
-            getrandom::fill(&mut number).map_err(|error| format!("no randomness for keys: {error}"))?;
-            let page = PageId(u64::from_be_bytes(number));
-            // A page whose storing was not confirmed is left alone: the next try has another number.
-            self.store.put_page(page, 0, keys.clone()).await?;
+            let ahead = match &mut fresh.following {
+                Some(following) => following.await.ok().and_then(Result::ok),
+                None => None,
+            };
+            fresh.following = None;
+            let (page, keys) = match ahead {
+                Some(unused) => unused,
+                None => store_page(Arc::clone(&self.store)).await?,
+            };
             self.cache().keep(page, keys.clone());
-            *fresh = Fresh { page: Some((page, keys)), next: 0 };
+            *fresh = Fresh { page: Some((page, keys)), next: 0, following: None };
         }
         let place = fresh.next;
         fresh.next += 1;
+        if place == AHEAD_AT {
+            fresh.following = Some(tokio::spawn(store_page(Arc::clone(&self.store))));
+        }
         let (page, keys) = fresh.page.as_ref().ok_or("a page that was just stored is gone")?;
         let id = KeyId { page: *page, place: u16::try_from(place)? };
         key_on(id, keys).ok_or_else(|| "a new key is all zeros".into())
@@ -282,6 +295,18 @@ impl Cache {
     }
 }
 
+/// Stores a page of new keys. One whose storing was not confirmed is left alone: the next try has another number.
+async fn store_page(store: Arc<dyn KeyStore>) -> Result<Unused, BoxError> {
+    let mut keys = vec![0; PAGE_BYTES];
+    getrandom::fill(&mut keys).map_err(|error| format!("no randomness for keys: {error}"))?;
+    let keys = Bytes::from(keys);
+    let mut number = [0; 8];
+    getrandom::fill(&mut number).map_err(|error| format!("no randomness for keys: {error}"))?;
+    let page = PageId(u64::from_be_bytes(number));
+    store.put_page(page, 0, keys.clone()).await?;
+    Ok((page, keys))
+}
+
 /// The key at a place; none where it was destroyed.
 fn key_on(id: KeyId, keys: &[u8]) -> Option<Key> {
     let start = usize::from(id.place) * KEY_BYTES;
@@ -345,6 +370,69 @@ mod tests {
             assert!(issued.insert(keyring.issue().await.unwrap().id));
         }
         assert_eq!(keyring.store().pages().await.unwrap().len(), 2);
+    }
+
+    /// Keys in memory whose pages are stored when a permit is there, and not at all by one that is marked as faulty.
+    #[derive(Default)]
+    struct SlowKeys {
+        keys: MemoryKeys,
+        puts: Mutex<VecDeque<tokio::sync::oneshot::Receiver<bool>>>,
+    }
+
+    impl SlowKeys {
+        /// The next page waits until it is said whether it can be stored.
+        fn next(&self) -> tokio::sync::oneshot::Sender<bool> {
+            let (say, said) = tokio::sync::oneshot::channel();
+            self.puts.lock().unwrap().push_back(said);
+            say
+        }
+    }
+
+    #[async_trait]
+    impl KeyStore for SlowKeys {
+        async fn page(&self, page: PageId) -> Result<Option<Page>, ReadError> {
+            self.keys.page(page).await
+        }
+
+        async fn put_page(&self, page: PageId, expected: u64, keys: Bytes) -> Result<u64, PutMemoError> {
+            let put = self.puts.lock().unwrap().pop_front();
+            match put {
+                Some(said) if !said.await.unwrap() => Err(PutMemoError::Unavailable("away".into())),
+                Some(_) | None => self.keys.put_page(page, expected, keys).await,
+            }
+        }
+
+        async fn pages(&self) -> Result<Vec<PageId>, ReadError> {
+            self.keys.pages().await
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_page_is_stored_while_keys_of_this_one_are_handed_out() {
+        use futures::FutureExt;
+        let store = Arc::new(SlowKeys::default());
+        let keyring = Keyring::new(Arc::clone(&store) as Arc<dyn KeyStore>);
+        for round in 0..4 {
+            let first = keyring.issue().await.unwrap();
+            let say = store.next();
+            for _ in 1..KEYS {
+                // However long the next page takes, nobody waits for it yet.
+                assert_eq!(keyring.issue().now_or_never().unwrap().unwrap().id.page, first.id.page);
+                tokio::task::yield_now().await;
+            }
+            assert!(keyring.issue().now_or_never().is_none(), "its keys are not stored yet");
+            // What could not be stored ahead is tried again by whoever needs it.
+            say.send(round % 2 == 0).unwrap();
+            assert_ne!(keyring.issue().await.unwrap().id.page, first.id.page);
+            // The rest of this page, so that the next round begins with a page.
+            for _ in 1..KEYS {
+                keyring.issue().await.unwrap();
+            }
+        }
+        let mut handed_out: Vec<_> = store.pages().await.unwrap();
+        handed_out.sort_unstable();
+        handed_out.dedup();
+        assert_eq!(handed_out.len(), 8 + 1, "two a round, and the one ahead of the last");
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ daybook_tests::in_each_world!(
     a_long_poll_without_a_change_ends_when_its_time_is_up,
     a_reader_who_knows_is_told_304,
     an_answer_is_not_given_again_once_its_order_has_changed,
+    a_poll_that_is_not_routed_looks_like_one_that_is,
     the_feed_goes_on_where_it_was_cut_off,
     two_feeds_tell_the_same_also_across_a_restart,
     the_feed_moves_its_readers_past_what_is_not_theirs,
@@ -121,6 +122,43 @@ async fn an_answer_is_not_given_again_once_its_order_has_changed(world: World) {
         before = wait_for_position(&shop, &order, &position).await;
         assert_eq!(before.body(), told.body());
     }
+}
+
+async fn a_poll_that_is_not_routed_looks_like_one_that_is(world: World) {
+    let shop = world.shop();
+    let order = shop.submit(&checkout(1000)).await;
+    shop.wait_for(&order, "processing").await;
+    // The plain one may be answered before it is routed. The other one, which has a query, never is.
+    let paths = ["", "?wait=0s"].map(|query| format!("/v1/orders/{order}/status{query}"));
+    let shown = |reply: &Reply| {
+        let of_each = |name: &str| name == "date" || name == "x-request-id";
+        let headers = reply.headers.iter().filter(|(name, _)| !of_each(name.as_str()));
+        let mut headers: Vec<_> = headers.map(|(name, value)| (name.clone(), value.clone())).collect();
+        headers.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+        (reply.status, headers, reply.bytes.clone())
+    };
+    let route = r#"route="/v1/orders/{id}/status""#;
+    let counted = async || shop.metric("daybook_http_requests_total", route).await;
+    let before = counted().await;
+    let etag = shop.status(&order).await.header("etag").expect("an ETag").to_owned();
+    let mut ids = std::collections::BTreeSet::new();
+    for round in 0..10 {
+        for known in ["\"0-0\"", etag.as_str()] {
+            let given = format!("poll-{round}");
+            let [plain, routed] = paths.each_ref().map(|path| {
+                let request = shop.request(Method::GET, path).header("if-none-match", known);
+                Reply::to(request.header("x-request-id", &given))
+            });
+            let (plain, routed) = (plain.await, routed.await);
+            assert_eq!(shown(&plain), shown(&routed));
+            assert_eq!(plain.header("x-request-id"), Some(given.as_str()));
+        }
+        for path in &paths {
+            ids.insert(shop.get(path).await.expect(200).header("x-request-id").expect("an id").to_owned());
+        }
+    }
+    assert_eq!(ids.len(), 20, "each has an id of its own");
+    assert_eq!(counted().await, before + 1 + 60);
 }
 
 async fn wait_for_position(shop: &Client, order: &str, position: &str) -> Reply {

@@ -106,12 +106,13 @@ async fn beside_bare(options: &Options, ours: &Target, bare: &Target) -> impl It
     rows.into_iter()
 }
 
-/// Polls at a quarter of what the server can answer, first alone, then with checkouts at half of what it can take for
-/// long: with the time that its views need to catch up.
+/// Polls at a tenth of what the server can answer, first alone, then with checkouts at half of what it can take for long:
+/// with the time that its views need to catch up. A poll that comes by itself costs more than one of many that come at
+/// once, so a larger share would be an overload, and its latencies those of a queue.
 async fn beside_ingest(options: &Options, world: &World, polls: &Target) -> impl Iterator<Item = Row> {
     const CONNECTIONS: usize = 64;
     let (round, checkouts) = (options.round(), checkouts(world));
-    let poll_rate = polls.closed(CONNECTIONS, round).await.rate() / 4;
+    let poll_rate = polls.closed(CONNECTIONS, round).await.rate() / 10;
     let warming = Instant::now();
     let warm = checkouts.closed(CONNECTIONS, round * 2).await;
     caught_up(world).await;
