@@ -396,10 +396,14 @@ mod tests {
 
         async fn put_page(&self, page: PageId, expected: u64, keys: Bytes) -> Result<u64, PutMemoError> {
             let put = self.puts.lock().unwrap().pop_front();
-            match put {
-                Some(said) if !said.await.unwrap() => Err(PutMemoError::Unavailable("away".into())),
-                Some(_) | None => self.keys.put_page(page, expected, keys).await,
+            let can_be_stored = match put {
+                Some(said) => said.await.unwrap(),
+                None => true,
+            };
+            if !can_be_stored {
+                return Err(PutMemoError::Unavailable("away".into()));
             }
+            self.keys.put_page(page, expected, keys).await
         }
 
         async fn pages(&self) -> Result<Vec<PageId>, ReadError> {

@@ -72,7 +72,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { cache_bytes: 32 * 1024 * 1024 }
+        StoreOptions { cache_bytes: 64 * 1024 * 1024 }
     }
 }
 

@@ -174,7 +174,7 @@ fn largest(kind: Option<&u8>) -> usize {
     match kind {
         Some(kind) if IN_NO_ORDER.iter().any(|one| *one as u8 == *kind) => 512,
         Some(_) | None if cfg!(test) => 512,
-        Some(_) | None => 2048,
+        Some(_) | None => 4096,
     }
 }
 
