@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
 use tokio::task::JoinHandle;
 
 use crate::ids::InvalidId;

@@ -108,8 +108,7 @@ pub(crate) async fn get(
     }
     if wait.is_zero()
         && query.as_of.is_none()
-        && let Some(known) = app.statuses.get(&tenant, id)
-        && app.reader.is_unchanged(id, at_least, &known.stamp)
+        && let Some(known) = remembered(&app, &tenant, id, at_least)
     {
         return Ok(known.answer.to(&has));
     }
@@ -127,6 +126,11 @@ pub(crate) async fn get(
     });
     // A route that waits on purpose is not under the server's limit; what it does besides waiting is.
     Ok(layers::within(app.config.limits.request_timeout + wait, reading).await)
+}
+
+/// The answer that was given last about this order, if it would be given again.
+fn remembered(app: &App, tenant: &TenantId, id: RecordId, at_least: Option<Position>) -> Option<Arc<Known>> {
+    app.statuses.get(tenant, id).filter(|known| app.reader.is_unchanged(id, at_least, &known.stamp))
 }
 
 /// The answer about the order now, or after its next change if that is what the caller waits for.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::http::{Method, Request};
 use axum::response::Response;
 
-use super::PATH;
+use super::{PATH, remembered};
 use crate::app::App;
 use crate::http::etag::IfNoneMatch;
 use crate::http::id::{OrderId, POSITION_HEADER};
@@ -27,10 +27,7 @@ pub(crate) fn at_once<B>(app: &App, request: &Request<B>) -> Option<Response> {
     }
     // Before anything is looked up: how long an answer takes tells nobody what is known of an order.
     let tenant = app.tenants.by_api_key(auth::bearer(headers)?)?;
-    let known = app.statuses.get(&tenant, id)?;
-    if !app.reader.is_unchanged(id, None, &known.stamp) {
-        return None;
-    }
+    let known = remembered(app, &tenant, id, None)?;
     let response = known.answer.to(&IfNoneMatch::of(headers));
     Some(layers::answered_at_once(request, PATH, started, response))
 }
