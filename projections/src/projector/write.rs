@@ -14,7 +14,7 @@ use crate::store::{Entry, Stopped, StoreError, Views, Writer};
 const QUEUE: usize = 4;
 /// The least time from one batch to the next. A batch costs the same few rows however many commits share it, so
 /// under load fewer and larger ones leave more of the machine to those who write. After a pause nobody waits.
-const PACE: Duration = Duration::from_micros(500);
+const PACE: Duration = Duration::from_millis(2);
 
 /// Commits of one partition, in order, and why nothing follows them, if so.
 pub(super) struct Work {
