@@ -31,7 +31,7 @@ pub(crate) async fn run(options: Options) {
 
 async fn measure(world: &World, options: &Options, size: u64) -> Row {
     let address = address(world);
-    let first = batch("/v1/batch", size);
+    let first = checkouts("/v1/batch", size);
     let answer = first_answer(&address, &first, 200).await;
     let refused = answer.split(|&byte| byte == b'\n').find(|line| {
         let line = String::from_utf8_lossy(line);
@@ -46,7 +46,7 @@ async fn measure(world: &World, options: &Options, size: u64) -> Row {
         for (side, address, path) in
             [(&mut bare, limit.said.as_str(), "/"), (&mut ours, address.as_str(), "/v1/batch")]
         {
-            let batches = (0..options.commits() / 5 / size).map(|_| batch(path, size)).collect();
+            let batches = (0..options.commits() / 5 / size).map(|_| checkouts(path, size)).collect();
             let load = Load::closed(address, &Requests::Once(batches), CONNECTIONS, options.round());
             let seen = load.run().await;
             if round > 0 {
@@ -61,7 +61,7 @@ async fn measure(world: &World, options: &Options, size: u64) -> Row {
 }
 
 /// A request with so many checkouts, each under a new key.
-fn batch(path: &str, size: u64) -> String {
+pub(crate) fn checkouts(path: &str, size: u64) -> String {
     let mut body = String::new();
     for _ in 0..size {
         let key = format!("{:032x}", fastrand::u128(..));

@@ -5,7 +5,8 @@ use daybook_tests::client::ACME;
 use daybook_tests::{Setup, World, checkout};
 use reqwest::Method;
 
-use crate::ingest::{self, address, caught_up, first_answer};
+use crate::batch::checkouts;
+use crate::ingest::{address, caught_up, first_answer};
 use crate::limit::Limit;
 use crate::load::{self, Load, Readers, Requests};
 use crate::online::wait_until_ready;
@@ -15,8 +16,11 @@ use crate::{Options, log, name};
 /// Readers who catch up, and readers who are live.
 const CATCHING_UP: [u64; 2] = [1, 100];
 const LIVE: [u64; 2] = [100, 1000];
-/// Connections that write what the live readers get.
-const WRITERS: usize = 64;
+/// What the live readers get is written in batches of so many commands, since single requests come no faster than a
+/// hundred readers are served: that would measure the writers.
+const BATCH: u64 = 100;
+/// Batches under way at the same time.
+const WRITERS: usize = 4;
 
 pub(crate) async fn run(options: Options) {
     let mut rows = Vec::new();
@@ -70,10 +74,9 @@ async fn live(world: &World, options: &Options, readers: u64, events: u64) -> Ro
             events,
         };
         let mut running = daybook.connect().await;
-        let checkouts = (0..events).map(|_| ingest::checkout(&format!("{:032x}", fastrand::u128(..))));
-        let writers = Requests::Once(checkouts.collect());
-        let load = Load::closed(&daybook.address, &writers, WRITERS, options.round()).expecting(202);
-        load.run().await;
+        let batches = (0..events.div_ceil(BATCH)).map(|_| checkouts("/v1/batch", BATCH));
+        let writers = Requests::Once(batches.collect());
+        Load::closed(&daybook.address, &writers, WRITERS, options.round()).run().await;
         let delivered: load::Delivered = running.line().await.expect("a line from the readers");
         caught_up(world).await;
         if round > 0 {

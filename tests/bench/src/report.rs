@@ -3,7 +3,7 @@
 //! A report is written as JSON; the tables and the plots are drawn from the JSON alone. Everything is a whole number:
 //! rates in units a second, times in microseconds, ratios in percent.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -18,6 +18,9 @@ use crate::table;
 pub(crate) struct Report {
     /// The suite's name on the command line.
     pub(crate) suite: String,
+    /// The name of its file without the ending: the suite's, unless somebody keeps several reports of one suite.
+    #[serde(skip)]
+    pub(crate) file: String,
     /// What it measures, as a heading.
     pub(crate) title: String,
     /// A first look only.
@@ -98,8 +101,8 @@ pub(crate) struct Latency {
     pub(crate) p999: u64,
     /// None took longer.
     pub(crate) max: u64,
-    /// All of them: microseconds, and how often.
-    #[serde(with = "buckets")]
+    /// All of them: microseconds, and how often. In a file to two digits, a tenth of what all three take.
+    #[serde(serialize_with = "buckets::serialize_coarsely", deserialize_with = "buckets::deserialize")]
     pub(crate) histogram: Histogram<u64>,
 }
 
@@ -229,30 +232,37 @@ impl Row {
 impl Report {
     /// Of these rows, measured here and just now.
     pub(crate) fn new(suite: &str, title: &str, quick: bool, rows: Vec<Row>) -> Self {
-        let (suite, title) = (suite.to_owned(), title.to_owned());
+        let (suite, file, title) = (suite.to_owned(), suite.to_owned(), title.to_owned());
         let (taken_at, machine) = (jiff::Timestamp::now().to_string(), Machine::here());
-        Report { suite, title, quick, taken_at, machine, rows, samples: Vec::new() }
+        Report { suite, file, title, quick, taken_at, machine, rows, samples: Vec::new() }
     }
 
     /// Prints the table, and writes the JSON to `<directory>/<suite>.json`.
     pub(crate) fn publish(&self, directory: &Path) {
         print!("{}", table::of(self));
         std::fs::create_dir_all(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
-        let file = directory.join(format!("{}.json", self.suite));
+        let file = directory.join(format!("{}.json", self.file));
         let json = serde_json::to_vec(self).expect("JSON");
         std::fs::write(&file, json).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         eprintln!("wrote {}", file.display());
     }
 
-    /// The reports in a directory, in this order of suites.
+    /// The reports in a directory, in this order of suites, and those of one suite by the names of their files.
     pub(crate) fn read_all(directory: &Path, suites: &[&str]) -> Vec<Self> {
-        let files = suites.iter().map(|suite| directory.join(format!("{suite}.json")));
-        files.filter(|file| file.is_file()).map(Self::read).collect()
+        let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+        let files = entries.map(|entry| entry.expect("a directory that can be read").path());
+        let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "json"));
+        let mut reports: Vec<_> = files.map(|file| Self::read(&file)).collect();
+        let place = |report: &Self| suites.iter().position(|suite| *suite == report.suite);
+        reports.sort_by(|a, b| (place(a), &a.file).cmp(&(place(b), &b.file)));
+        reports
     }
 
-    fn read(file: PathBuf) -> Self {
-        let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    fn read(file: &Path) -> Self {
+        let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let report: Self =
+            serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        Report { file: file.file_stem().unwrap_or_default().display().to_string(), ..report }
     }
 }
 

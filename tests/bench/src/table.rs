@@ -10,8 +10,11 @@ pub(crate) fn of(report: &Report) -> String {
     let mut text = format!("\n### {}\n\n", report.title);
     let first_look = if report.quick { "A first look (`--quick`). " } else { "" };
     let day = report.taken_at.split('T').next().unwrap_or_default();
-    let suite = &report.suite;
-    text.push_str(&format!("{first_look}{day}, {}. From `{suite}.json`.\n\n", report.machine));
+    let file = &report.file;
+    text.push_str(&format!(
+        "{first_look}{day}, {}. From [`{file}.json`](benchmarks/reports/{file}.json).\n\n",
+        report.machine
+    ));
     text.push_str(
         "| what | journal | connections | unit | Daybook (min–max) | beside it | (min–max) | ratio | goal | met |\n\
          |---|---|--:|---|--:|---|--:|--:|--:|---|\n",

@@ -170,6 +170,16 @@ pub(crate) mod buckets {
         pairs.serialize(serializer)
     }
 
+    /// To two digits in place of three, for a file that is kept.
+    pub(crate) fn serialize_coarsely<S: Serializer>(
+        histogram: &Histogram<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut coarse = Histogram::new_with_bounds(histogram.low(), histogram.high(), 2).expect("bounds");
+        coarse.add(histogram).expect("the same bounds");
+        serialize(&coarse, serializer)
+    }
+
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Histogram<u64>, D::Error> {

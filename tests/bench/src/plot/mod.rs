@@ -61,7 +61,7 @@ pub(crate) fn of_all(reports: &[Report]) -> Vec<Plot> {
 pub(crate) fn of(report: &Report) -> Vec<Plot> {
     let mut plots = Vec::new();
     for journal in ["embedded", "jetstream"] {
-        let name = format!("{}-{journal}", report.suite);
+        let name = format!("{}-{journal}", report.file);
         let mut rows = report.rows.iter().filter(|row| row.journal.as_deref() == Some(journal));
         if let Some((heading, picture)) = rows.find_map(|row| latencies(&report.suite, row)) {
             plots.push(Plot::new(&format!("latency-{name}"), &heading, picture));
