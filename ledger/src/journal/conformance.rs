@@ -753,6 +753,11 @@ mod sentences {
         let newest = &commits[7];
         let next = append(journal, &draft(&newest.subject), newest.position.sequence).await;
         assert_eq!(next.position.sequence, 9);
+        let last = append(journal, &draft(&newest.subject), 9).await;
+        let mut own = commits.clone();
+        own.retain(|one| one.subject == newest.subject);
+        own.extend([next, last]);
+        assert_eq!(load(journal, &own[0].subject).await, own);
     }
 
     pub async fn copies_that_are_stored_together_keep_their_order(fixture: impl Fixture) {

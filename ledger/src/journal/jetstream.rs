@@ -333,41 +333,36 @@ impl Journal for JetStreamJournal {
         outcome.unwrap_or_else(|e| Err(AppendError::Unknown(e)))
     }
 
-    /// The leader names the subject's newest commit, so nothing acknowledged is missed. What comes before it is
-    /// read with direct gets: alone they take as long as the leader's answers, but any replica gives them, and
-    /// they do not queue with all else that is asked of the server's API. Both begin at once, so an order of one
-    /// commit costs one round trip.
+    /// The leader names the subject's newest commit, so nothing acknowledged is missed. From there on each commit says which
+    /// one it follows, and is read by its sequence, which a server finds at once; a subject it has to search for. Direct
+    /// gets may come from any replica, and do not queue with all else that is asked of the server's API.
     async fn load(&self, subject: &Subject) -> Result<Vec<Stored>, ReadError> {
         let partition = subject.partition(self.config.partitions);
         let tails = self.partition(partition)?;
-        let stream = &tails.stream;
-        let name = subject_of(&tails.subjects, subject);
-        let direct = async |from: u64| {
-            stream.direct_get_builder().sequence(from).next_by_subject(name.clone()).send().await.ok()
-        };
-        let ends = pin!(async {
-            let (newest, first) = tokio::join!(newest_of(stream, &name), direct(1));
-            Ok((newest?, first))
-        });
-        let (newest, mut found) = self.read(ends).await?;
-        let Some(newest) = newest else { return Ok(Vec::new()) };
-        let mut commits = Vec::new();
-        let mut from = 1;
-        while from < newest.sequence {
-            // A replica that lacks the message is behind, or away.
-            let message = match found.take() {
-                Some(message) => Some(message),
-                None => self.read(Box::pin(next_of(stream, &name, from)).as_mut()).await?,
+        let (stream, name) = (&tails.stream, subject_of(&tails.subjects, subject));
+        let newest = self.read(pin!(newest_of(stream, &name))).await?;
+        let mut earliest = newest;
+        let mut newest_first = Vec::new();
+        while let Some(message) = earliest {
+            let (sequence, follows) = (message.sequence, follows(&message));
+            newest_first.push(self.stored(partition, message)?);
+            earliest = match follows {
+                Some(0) => break,
+                Some(before) if before < sequence => {
+                    let message = self.read(pin!(existing_at(stream, before))).await?;
+                    message.filter(|message| message.subject.as_str() == name)
+                }
+                Some(_) | None => None,
             };
-            let Some(message) = message.filter(|message| message.sequence < newest.sequence) else { break };
-            from = message.sequence + 1;
-            commits.push(self.stored(partition, message)?);
-            if from < newest.sequence {
-                found = self.read(Box::pin(async { Ok(direct(from).await) }).as_mut()).await?;
+            if earliest.is_none() {
+                let before = self.read(pin!(all_before(stream, &name, sequence))).await?;
+                for message in before.into_iter().rev() {
+                    newest_first.push(self.stored(partition, message)?);
+                }
             }
         }
-        commits.push(self.stored(partition, newest)?);
-        Ok(commits)
+        newest_first.reverse();
+        Ok(newest_first)
     }
 
     async fn at(&self, position: Position) -> Result<Option<Stored>, ReadError> {
@@ -793,6 +788,35 @@ impl JetStreamJournal {
 
 async fn message_at(stream: &Stream<()>, sequence: u64) -> Result<Option<StreamMessage>, BoxError> {
     found(stream.raw_message_builder().sequence(sequence).send().await)
+}
+
+/// The same for one that is known to be there: from whichever replica has it, which is quicker.
+async fn existing_at(stream: &Stream<()>, sequence: u64) -> Result<Option<StreamMessage>, BoxError> {
+    match stream.direct_get_builder().sequence(sequence).send().await {
+        Ok(message) => Ok(Some(message)),
+        // That replica is behind, or away.
+        Err(_) => message_at(stream, sequence).await,
+    }
+}
+
+/// The subject's messages from before a sequence, in order, searched for from the beginning.
+async fn all_before(stream: &Stream<()>, subject: &str, end: u64) -> Result<Vec<StreamMessage>, BoxError> {
+    let (mut messages, mut from) = (Vec::new(), 1);
+    while from < end
+        && let Some(message) = next_of(stream, subject, from).await?
+        && message.sequence < end
+    {
+        from = message.sequence + 1;
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// The sequence of the subject's message that this one follows, as it was expected, and as the server has checked it; 0
+/// before the first one. None if nothing was expected of the subject: restored commits expect the whole stream to end with the
+/// one before them.
+fn follows(message: &StreamMessage) -> Option<u64> {
+    message.headers.get(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE)?.as_str().parse().ok()
 }
 
 /// The subject's first message from a sequence on, as the leader has it.
