@@ -3,6 +3,8 @@
 //! HTTP/1.1 alone. What a request may take is limited where requests are handled; here it is what a client may
 //! take that never sends one.
 
+mod head_timer;
+
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,13 +17,14 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::startup::Shutdown;
+use head_timer::HeadTimer;
 
 /// How long a connection without a request may take to end once the shutdown has begun.
 const PATIENCE_WHEN_IDLE: Duration = Duration::from_secs(3);
@@ -163,7 +166,7 @@ async fn serve_one(
         })
     };
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(limits.head)
         .max_buf_size(limits.buffer_bytes)
         .serve_connection(TokioIo::new(stream), service)
@@ -244,6 +247,19 @@ mod tests {
             tokio::join!(timeout(SOON, dripping), timeout(SOON, silent.read_to_end(&mut nothing)));
         assert!(dripped.is_ok() && read.is_ok(), "a slow client is served for ever");
         assert!(started.elapsed() >= Duration::from_millis(300));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_no_more_is_given_up_after_its_last_answer() {
+        let (address, ..) = server(16, Duration::from_millis(300)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        ask(&mut client).await;
+        ask(&mut client).await;
+        // Its time runs from when the answer was written, a moment before it was read.
+        let answered = Instant::now();
+        let mut nothing = Vec::new();
+        timeout(SOON, client.read_to_end(&mut nothing)).await.expect("given up").unwrap();
+        assert!(answered.elapsed() >= Duration::from_millis(200), "{:?}", answered.elapsed());
     }
 
     #[tokio::test]
