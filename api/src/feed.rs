@@ -9,6 +9,7 @@
 
 mod backlog;
 mod cursor;
+mod renderer;
 mod renderings;
 
 use std::borrow::Cow;
@@ -22,30 +23,26 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use backlog::{Backlog, Missed};
+use backlog::Backlog;
 use bytes::{BufMut, Bytes, BytesMut};
 use cursor::Cursor;
 use futures::StreamExt;
-use ledger::codec::{self, Sealed};
-use ledger::commit::{Changes, Recorded};
+use futures::stream::FuturesOrdered;
 use ledger::execute::LoadError;
-use ledger::ids::{Position, TenantId, TrackingNumber};
-use ledger::order::Status;
+use ledger::ids::Position;
 use projections::{Change, StoreError};
+use renderer::{CommitJson, Rendered, Renderer, event};
 pub use renderings::Renderings;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::query::{Query, invalid};
 use crate::http::{Caller, Code, Problem};
 use crate::orders::OrderError;
-use crate::v1::shapes::{CauseJson, StatusWord, time};
 
 /// Where it is served.
 pub const PATH: &str = "/v1/feed";
@@ -59,6 +56,10 @@ const CHUNK: usize = 32 * 1024;
 /// How long a reader who was told something waits for more: what comes so close together is sent on together. Without it
 /// each of a thousand readers is woken for every batch of the projector.
 const REST: Duration = Duration::from_millis(5);
+/// Commits that are rendered together for a reader who catches up, and groups of them at the same time: readers who are
+/// live wait no longer than one group takes.
+const GROUP: usize = 32;
+const GROUPS: usize = 4;
 /// Chunks on their way to one reader.
 const AHEAD: usize = 1;
 /// A reader who takes nothing for so long is gone, whatever its connection says.
@@ -68,24 +69,6 @@ const READER_PATIENCE: Duration = Duration::from_secs(60);
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeedQuery {
     after: Option<String>,
-}
-
-/// The data of a `commit` event.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = FeedCommit)]
-struct CommitJson {
-    position: String,
-    order_id: String,
-    tracking_number: String,
-    /// RFC 3339 in UTC.
-    decided_at: String,
-    cause: CauseJson,
-    /// The order's status after this commit.
-    #[schema(value_type = StatusWord)]
-    status: &'static str,
-    /// Each with its `type`, such as `payment_captured.v1`, and the fields of that type.
-    #[schema(value_type = Vec<Object>)]
-    events: Vec<Value>,
 }
 
 /// Every commit of the tenant's orders, once each, in the order of the log, as server-sent events without end.
@@ -124,7 +107,8 @@ pub(crate) async fn get(
         }
     }
     let (chunks, stream) = mpsc::channel(AHEAD);
-    let feed = Feed { app, tenant, chunks, chunk: BytesMut::new(), cursor, spoke: Instant::now() };
+    let renderer = Renderer { app, tenant };
+    let feed = Feed { renderer, chunks, chunk: BytesMut::new(), cursor, spoke: Instant::now() };
     tokio::spawn(feed.run());
     let headers = [
         (header::CONTENT_TYPE.as_str(), "text/event-stream"),
@@ -138,8 +122,7 @@ pub(crate) async fn get(
 
 /// One reader's feed.
 struct Feed {
-    app: Arc<App>,
-    tenant: TenantId,
+    renderer: Renderer,
     chunks: mpsc::Sender<Bytes>,
     /// Events that wait to be sent on together.
     chunk: BytesMut,
@@ -173,16 +156,17 @@ impl From<StoreError> for End {
 
 impl Feed {
     async fn run(mut self) {
-        let shutdown = self.app.shutdown.clone();
+        let shutdown = self.renderer.app.shutdown.clone();
         let end = tokio::select! {
             end = self.follow() => end,
             () = shutdown.begun() => End::Shutdown,
         };
+        let tenant = &self.renderer.tenant;
         match end {
-            End::Gone => tracing::debug!(tenant = %self.tenant, "a feed's reader has gone"),
+            End::Gone => tracing::debug!(%tenant, "a feed's reader has gone"),
             End::Shutdown => {}
             End::Failed(reason) => {
-                tracing::warn!(tenant = %self.tenant, reason, "a feed ends; its reader may come back");
+                tracing::warn!(%tenant, reason, "a feed ends; its reader may come back");
             }
         }
     }
@@ -198,8 +182,8 @@ impl Feed {
     /// Catches up, then hands out what the projector broadcasts, until the broadcast leaves something out.
     async fn follow_until_left_behind(&mut self) -> Result<(), End> {
         // Listening begins before the end of the log is looked at, so that nothing falls in between.
-        let mut live = self.app.projector.changes();
-        let applied = self.app.projector.applied();
+        let projector = &self.renderer.app.projector;
+        let (mut live, applied) = (projector.changes(), projector.applied());
         let newest = || applied.borrow().clone();
         self.catch_up(&newest()).await?;
         let mut look = tokio::time::interval(LOOK);
@@ -242,7 +226,10 @@ impl Feed {
             match sequence.cmp(&(self.cursor.at(partition) + 1)) {
                 Ordering::Less => {}
                 Ordering::Equal => {
-                    self.hand_out(Cow::Borrowed(&change.recorded), change.sealed.as_ref()).await?;
+                    let rendered =
+                        self.renderer.rendered(Cow::Borrowed(&change.recorded), change.sealed.as_ref());
+                    let rendered = rendered.await?;
+                    self.hand_out(rendered).await?;
                 }
                 Ordering::Greater => return Ok(Live::LeftBehind),
             }
@@ -257,12 +244,26 @@ impl Feed {
         Ok(Live::Caught)
     }
 
-    /// Hands out what the journal holds up to `newest`, by partition, which the views show already.
+    /// Hands out what the journal holds up to `newest`, by partition, which the views show already. Some groups are
+    /// rendered while those before them are on their way to the reader.
     async fn catch_up(&mut self, newest: &[u64]) -> Result<(), End> {
         let mut backlog = Backlog::new(&self.cursor, newest);
+        let mut under_way = FuturesOrdered::new();
         loop {
-            if let Some(missed) = backlog.take()? {
-                self.hand_out_missed(missed).await?;
+            while under_way.len() < GROUPS
+                && let Some(group) = backlog.take_group(GROUP)?
+            {
+                under_way.push_back(tokio::spawn(self.renderer.clone().rendered_group(group)));
+            }
+            if let Some(group) = under_way.next().await {
+                for rendered in group.map_err(|error| End::failed(&error))?? {
+                    if !self.renderer.is_good(&rendered) {
+                        // It and what is behind it have waited for a slow reader: once more, from here.
+                        (backlog, under_way) = (Backlog::new(&self.cursor, newest), FuturesOrdered::new());
+                        break;
+                    }
+                    self.hand_out(rendered).await?;
+                }
                 continue;
             }
             backlog.passed(&mut self.cursor);
@@ -271,62 +272,17 @@ impl Feed {
             if backlog.is_empty() {
                 return Ok(());
             }
-            backlog.read_on(&self.app, &self.tenant).await?;
+            backlog.read_on(&self.renderer.app, &self.renderer.tenant).await?;
         }
     }
 
-    /// Passes a commit of the tenant's on. One that another reader has rendered is not even decoded.
-    async fn hand_out_missed(&mut self, missed: Missed) -> Result<(), End> {
-        let position = missed.position();
-        if let Some(event) = self.app.renderings.get(position, self.app.ledger.keyring().forgettings()) {
-            self.cursor.pass(position);
-            return self.say(&event).await;
+    /// Passes one commit on if the renderer has something to say of it.
+    async fn hand_out(&mut self, rendered: Rendered) -> Result<(), End> {
+        self.cursor.pass(rendered.position);
+        match rendered.event {
+            Some(event) => self.say(&event).await,
+            None => Ok(()),
         }
-        let (recorded, sealed) = missed.decode()?;
-        self.hand_out(Cow::Owned(recorded), sealed.as_ref()).await
-    }
-
-    /// Passes one commit on if it is about an order of the tenant's, with its personal data as long as there is a key.
-    async fn hand_out(&mut self, recorded: Cow<'_, Recorded>, sealed: Option<&Sealed>) -> Result<(), End> {
-        let is_ours = recorded.commit.tenant == self.tenant;
-        let is_order = match recorded.commit.changes {
-            Changes::Order(_) => true,
-            Changes::Offer(_) | Changes::Quarantine(_) => false,
-        };
-        let position = recorded.position;
-        self.cursor.pass(position);
-        if !is_ours || !is_order {
-            return Ok(());
-        }
-        // Before the key is looked up: one that is destroyed from here on makes the rendering void.
-        let forgettings = self.app.ledger.keyring().forgettings();
-        if let Some(event) = self.app.renderings.get(position, forgettings) {
-            return self.say(&event).await;
-        }
-        let event = self.render(recorded.into_owned(), sealed).await?;
-        self.app.renderings.keep(position, forgettings, event.clone());
-        self.say(&event).await
-    }
-
-    async fn render(&self, mut recorded: Recorded, sealed: Option<&Sealed>) -> Result<Bytes, End> {
-        let status = self.status_after(&recorded)?;
-        let opened = self.app.ledger.unseal(&mut recorded, sealed).await;
-        opened.map_err(|error| End::failed(&error))?;
-        event("commit", &CommitJson::of(&recorded, status))
-    }
-
-    /// The order's status as this commit left it, from the views, which are at least as far.
-    fn status_after(&self, Recorded { position, commit }: &Recorded) -> Result<Status, End> {
-        let views = &self.app.views;
-        if let Some(view) = views.order(&self.tenant, commit.record)?
-            && view.last == *position
-        {
-            return Ok(view.order.status());
-        }
-        let entry = views.history_entry(&self.tenant, commit.record, *position)?;
-        entry
-            .map(|entry| entry.status)
-            .ok_or_else(|| End::Failed(format!("the views do not show the commit at {position}")))
     }
 
     async fn break_silence(&mut self) -> Result<(), End> {
@@ -366,25 +322,4 @@ enum Live {
     Caught,
     /// Something was left out, and has to be read from the journal.
     LeftBehind,
-}
-
-/// A server-sent event but for its id.
-fn event(name: &str, data: &impl Serialize) -> Result<Bytes, End> {
-    // JSON has no line breaks of its own.
-    let data = serde_json::to_string(data).map_err(|error| End::failed(&error))?;
-    Ok(format!("event: {name}\ndata: {data}\n\n").into())
-}
-
-impl CommitJson {
-    fn of(Recorded { position, commit }: &Recorded, status: Status) -> Self {
-        CommitJson {
-            position: position.to_string(),
-            order_id: commit.record.to_string(),
-            tracking_number: TrackingNumber(commit.record).to_string(),
-            decided_at: time(commit.decided_at),
-            cause: CauseJson::from(&commit.cause),
-            status: status.as_str(),
-            events: codec::public_events(commit),
-        }
-    }
 }

@@ -90,8 +90,19 @@ impl Backlog {
         self.0.iter().all(|part| part.next.is_none() && !part.lacks())
     }
 
+    /// The next commits, so many or fewer. None when the journal has to be read on first, or nothing is left.
+    pub(super) fn take_group(&mut self, most: usize) -> Result<Option<Vec<Missed>>, End> {
+        let mut group = Vec::new();
+        while group.len() < most
+            && let Some(missed) = self.take()?
+        {
+            group.push(missed);
+        }
+        Ok((!group.is_empty()).then_some(group))
+    }
+
     /// The next commit. None when the journal has to be read on first, or nothing is left.
-    pub(super) fn take(&mut self) -> Result<Option<Missed>, End> {
+    fn take(&mut self) -> Result<Option<Missed>, End> {
         let is_alone = self.0.len() == 1;
         // What is not read yet could have been decided before everything that waits.
         if self.0.iter().any(Part::lacks) {

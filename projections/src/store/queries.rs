@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use ledger::ids::{Position, RecordId, TenantId};
 use ledger::money::Currency;
 use ledger::offer::Offer;
+use ledger::order::Status;
 use ledger::quarantine::MatchKey;
 
 use super::keys::{self, Key, position_at_end};
@@ -88,22 +89,22 @@ impl Views {
         })
     }
 
-    /// The one commit of an order that stands at this position.
-    pub fn history_entry(
+    /// The order's status as its commit at this position left it; none when it has no commit there.
+    pub fn status_after(
         &self,
         tenant: &TenantId,
         id: RecordId,
         position: Position,
-    ) -> Result<Option<HistoryEntry>, StoreError> {
+    ) -> Result<Option<Status>, StoreError> {
         self.read(|live| {
             let Some(first) = live.first_of_order(tenant, id)? else { return Ok(None) };
             let prefix = keys::order_history(tenant, first);
             // From the newest part on: whoever asks for one commit mostly asks for a late one.
             for row in live.rows.range(&prefix, &prefix.end()).rev() {
                 for entry in decode_list::<HistoryRow<'_>>(&row?.1)? {
-                    let entry: HistoryEntry = entry?.try_into()?;
-                    if entry.position == position {
-                        return Ok(Some(entry));
+                    let entry = entry?;
+                    if entry.position() == position {
+                        return entry.status().map(Some);
                     }
                 }
             }

@@ -121,7 +121,7 @@ impl TryFrom<TimeRow> for Timestamp {
 }
 
 /// A position as a value, for the rows of indexes.
-#[derive(Encode, Decode)]
+#[derive(Clone, Copy, Encode, Decode)]
 pub(crate) struct PositionRow(u64, u16);
 
 impl From<Position> for PositionRow {

@@ -1,8 +1,9 @@
 //! The rows of an order's history: what happened, commit by commit.
 
 use bincode::{BorrowDecode, Decode, Encode};
+use ledger::ids::Position;
 use ledger::money::Money;
-use ledger::order::Balance;
+use ledger::order::{Balance, Status};
 
 use super::{MoneyRow, PositionRow, TimeRow, all, owned, status, status_code};
 use crate::store::StoreError;
@@ -68,6 +69,16 @@ impl<'a> HistoryRow<'a> {
             anomalies: anomalies.iter().map(String::as_str).collect(),
             opens,
         }
+    }
+
+    /// Where it stands.
+    pub(crate) fn position(&self) -> Position {
+        self.position.into()
+    }
+
+    /// The order's status after it.
+    pub(crate) fn status(&self) -> Result<Status, StoreError> {
+        status(self.status)
     }
 
     /// Whether this is the commit whose idempotency key gave the order its id.
