@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use daybook_tests::client::{ACME, about, unique};
+use daybook_tests::client::{ACME, GLOBEX, about, unique};
 use daybook_tests::feed::{Entry, Feed};
 use daybook_tests::{Client, Reply, World, checkout, eur};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
 daybook_tests::in_each_world!(
@@ -159,6 +159,30 @@ async fn a_poll_that_is_not_routed_looks_like_one_that_is(world: World) {
     }
     assert_eq!(ids.len(), 20, "each has an id of its own");
     assert_eq!(counted().await, before + 1 + 60);
+
+    // What is seldom asked is answered alike too: with what is known of the order, and with what stands in the way.
+    type Asked = fn(RequestBuilder, &str) -> RequestBuilder;
+    let odd: [(&str, Asked); 7] = [
+        ("a body", |request, _| request.body("{}")),
+        ("any ETag", |request, _| request.header("if-none-match", "*")),
+        ("a weak ETag", |request, etag| request.header("if-none-match", format!("W/{etag}"))),
+        ("two ETags", |request, etag| request.header("if-none-match", format!("\"0-0\", {etag}"))),
+        ("two fields of ETags", |request, etag| {
+            request.header("if-none-match", "\"0-0\"").header("if-none-match", etag)
+        }),
+        ("a second key", |request, _| request.header("authorization", format!("Bearer {}", GLOBEX.key))),
+        ("a request id that is too long", |request, _| request.header("x-request-id", "x".repeat(300))),
+    ];
+    for (what, asked) in odd {
+        let [plain, routed] = paths.each_ref().map(|path| shop.request(Method::GET, path));
+        let plain = Reply::to(asked(plain, &etag)).await;
+        let routed = Reply::to(asked(routed, &etag)).await;
+        assert_eq!(shown(&plain), shown(&routed), "{what}");
+    }
+    // Another tenant learns nothing of it, and an order that is known by one key is not by another.
+    for path in &paths {
+        world.other_shop().get(path).await.problem(404, "not_found");
+    }
 }
 
 async fn wait_for_position(shop: &Client, order: &str, position: &str) -> Reply {

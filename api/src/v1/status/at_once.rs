@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::http::{Method, Request};
 use axum::response::Response;
 
@@ -15,9 +16,13 @@ use crate::http::id::{OrderId, POSITION_HEADER};
 use crate::http::{auth, layers};
 
 /// The answer to a poll; none if the route has to give it.
-pub(crate) fn at_once<B>(app: &App, request: &Request<B>) -> Option<Response> {
+pub(crate) fn at_once(app: &App, request: &Request<impl HttpBody>) -> Option<Response> {
     let started = Instant::now();
     if request.method() != Method::GET || request.uri().query().is_some() {
+        return None;
+    }
+    // An answer that comes while a long body is still being sent ends the connection.
+    if !request.body().is_end_stream() {
         return None;
     }
     let id = request.uri().path().strip_prefix("/v1/orders/")?.strip_suffix("/status")?;
