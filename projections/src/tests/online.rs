@@ -2,6 +2,7 @@
 //! missed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::ids::RecordId;
 
@@ -118,6 +119,11 @@ async fn whoever_was_told_that_a_commit_is_applied_finds_it_across_every_swap() 
         server.rebuilds.start(false).await.unwrap();
         let mut commits = 0;
         while server.rebuilds.status().state.is_running() || commits < 5 {
+            // On a busy machine a rebuild may get less of it than those who commit, and would never catch up.
+            if commits == 1000 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
             let (id, position) = server.shop.submit(&format!("B-{round}-{commits}")).await;
             reached(&server.projector, position).await;
             assert!(server.views.checkpoint(0) >= position.sequence, "never less than was promised");
