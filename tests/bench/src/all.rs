@@ -60,3 +60,28 @@ pub(crate) fn put_into(page: &Path, tables: &str) {
     let text = format!("{before}{begin}\n{tables}\n{end}{after}");
     std::fs::write(page, text).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn documentation(file: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/reference").join(file)
+    }
+
+    #[test]
+    fn the_page_shows_the_reports_that_are_kept_beside_it() {
+        let page = std::fs::read_to_string(documentation("benchmarks.md")).expect("the page");
+        let figures = markdown(&Report::read_all(&documentation("benchmarks/reports"), &SUITES));
+        assert!(page.contains(&figures), "draw the page again: `report --from … --into …`");
+        let shown = figures.match_indices("](benchmarks/").map(|(at, begin)| {
+            let rest = &figures[at + begin.len() - "benchmarks/".len()..];
+            rest.split_once(')').expect("the end of a link").0
+        });
+        for file in shown {
+            assert!(documentation(file).is_file(), "{file} is missing: `plot --from …`");
+        }
+    }
+}
