@@ -226,9 +226,8 @@ impl Feed {
             match sequence.cmp(&(self.cursor.at(partition) + 1)) {
                 Ordering::Less => {}
                 Ordering::Equal => {
-                    let rendered =
-                        self.renderer.rendered(Cow::Borrowed(&change.recorded), change.sealed.as_ref());
-                    let rendered = rendered.await?;
+                    let (recorded, sealed) = (Cow::Borrowed(&change.recorded), change.sealed.as_ref());
+                    let rendered = self.renderer.rendered(recorded, sealed).await?;
                     self.hand_out(rendered).await?;
                 }
                 Ordering::Greater => return Ok(Live::LeftBehind),

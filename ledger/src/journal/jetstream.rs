@@ -799,13 +799,16 @@ async fn existing_at(stream: &Stream<()>, sequence: u64) -> Result<Option<Stream
     }
 }
 
-/// The subject's messages from before a sequence, in order, searched for from the beginning.
+/// The subject's messages from before a sequence, in order, searched for from the beginning; by whichever replica has them.
 async fn all_before(stream: &Stream<()>, subject: &str, end: u64) -> Result<Vec<StreamMessage>, BoxError> {
     let (mut messages, mut from) = (Vec::new(), 1);
-    while from < end
-        && let Some(message) = next_of(stream, subject, from).await?
-        && message.sequence < end
-    {
+    while from < end {
+        let direct = stream.direct_get_builder().sequence(from).next_by_subject(subject).send().await;
+        let next = match direct {
+            Ok(message) => Some(message),
+            Err(_) => next_of(stream, subject, from).await?,
+        };
+        let Some(message) = next.filter(|message| message.sequence < end) else { break };
         from = message.sequence + 1;
         messages.push(message);
     }

@@ -76,11 +76,8 @@ mod tests {
         let page = std::fs::read_to_string(documentation("benchmarks.md")).expect("the page");
         let figures = markdown(&Report::read_all(&documentation("benchmarks/reports"), &SUITES));
         assert!(page.contains(&figures), "draw the page again: `report --from … --into …`");
-        let shown = figures.match_indices("](benchmarks/").map(|(at, begin)| {
-            let rest = &figures[at + begin.len() - "benchmarks/".len()..];
-            rest.split_once(')').expect("the end of a link").0
-        });
-        for file in shown {
+        for rest in figures.split("](").skip(1) {
+            let (file, _) = rest.split_once(')').expect("the end of a link");
             assert!(documentation(file).is_file(), "{file} is missing: `plot --from …`");
         }
     }

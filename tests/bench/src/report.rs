@@ -101,7 +101,7 @@ pub(crate) struct Latency {
     pub(crate) p999: u64,
     /// None took longer.
     pub(crate) max: u64,
-    /// All of them: microseconds, and how often. In a file to two digits, a tenth of what all three take.
+    /// All of them: microseconds, and how often. In a file to two digits, a third of what all three take.
     #[serde(serialize_with = "buckets::serialize_coarsely", deserialize_with = "buckets::deserialize")]
     pub(crate) histogram: Histogram<u64>,
 }
